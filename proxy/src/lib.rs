@@ -1,0 +1,2 @@
+//! The data path: the only crate that opens sockets on behalf of a guest.
+#![forbid(unsafe_code)]

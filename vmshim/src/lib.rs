@@ -1,0 +1,1 @@
+//! Supervises one microVM: VMM driver, images, channel, file sharing, guest protocol.

@@ -1,0 +1,2 @@
+//! The wire format that the host and the guest share.
+#![forbid(unsafe_code)]
