@@ -1,0 +1,95 @@
+//! The task that moves frames between the port and the streams.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
+
+use super::{Side, config};
+
+/// Why a conversation ended other than by the port closing.
+#[derive(Debug, thiserror::Error)]
+pub enum MuxError {
+    /// The port failed.
+    #[error("the channel failed")]
+    Port(#[source] io::Error),
+    /// The peer broke the protocol.
+    #[error("the peer broke the channel protocol")]
+    Protocol(#[source] yamux::ConnectionError),
+}
+
+impl From<yamux::ConnectionError> for MuxError {
+    fn from(error: yamux::ConnectionError) -> Self {
+        match error {
+            yamux::ConnectionError::Io(error) => Self::Port(error),
+            other => Self::Protocol(other),
+        }
+    }
+}
+
+/// Drives one conversation. Run it in a task of its own.
+#[derive(Debug)]
+pub struct Driver<S> {
+    connection: yamux::Connection<Compat<S>>,
+    requests: mpsc::Receiver<oneshot::Sender<yamux::Stream>>,
+    waiting: Option<oneshot::Sender<yamux::Stream>>,
+    arrivals: mpsc::Sender<yamux::Stream>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
+    pub(super) fn new(
+        port: S,
+        side: Side,
+        requests: mpsc::Receiver<oneshot::Sender<yamux::Stream>>,
+        arrivals: mpsc::Sender<yamux::Stream>,
+    ) -> Self {
+        let mode = match side {
+            Side::Host => yamux::Mode::Server,
+            Side::Guest => yamux::Mode::Client,
+        };
+        Self {
+            connection: yamux::Connection::new(port.compat(), config(), mode),
+            requests,
+            waiting: None,
+            arrivals,
+        }
+    }
+
+    /// Runs until the port closes (`Ok`) or fails. Dropping the future resets every stream.
+    pub async fn run(mut self) -> Result<(), MuxError> {
+        std::future::poll_fn(|cx| self.poll(cx)).await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), MuxError>> {
+        loop {
+            if let Poll::Ready(opened) = self.poll_open(cx) {
+                opened?;
+                continue;
+            }
+            match ready!(self.connection.poll_next_inbound(cx)) {
+                // A full queue means that nobody accepts; dropping the stream resets it.
+                Some(Ok(stream)) => drop(self.arrivals.try_send(stream)),
+                Some(Err(error)) => return Poll::Ready(Err(error.into())),
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+
+    /// Serves one request to open a stream. Pending also when all openers are gone: the streams that
+    /// they opened still need driving.
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), MuxError>> {
+        if self.waiting.is_none() {
+            match ready!(self.requests.poll_recv(cx)) {
+                Some(reply) => self.waiting = Some(reply),
+                None => return Poll::Pending,
+            }
+        }
+        let stream = ready!(self.connection.poll_new_outbound(cx))?;
+        if let Some(reply) = self.waiting.take() {
+            drop(reply.send(stream)); // the asker may have gone
+        }
+        Poll::Ready(Ok(()))
+    }
+}
