@@ -1,2 +1,43 @@
 //! Text and addresses in, verdicts out: the policy of one sandbox.
+//!
+//! A request becomes one canonical [`Target`]. A [`Policy`], compiled once from a [`config::Document`],
+//! answers three questions about it, in this order, and every answer names its cause:
+//!
+//! 1. [`Policy::admit_host`]: may this host and port be asked for at all? Asked before any name is resolved.
+//! 2. [`Policy::admit_addr`]: may the connection go to this address, which the name resolved to?
+//! 3. [`Policy::carriage`]: is the traffic intercepted, or tunnelled unread?
+//!
+//! [`Policy::explain`] asks the same three functions and tells how they came to their answers.
+//!
+//! The crate is pure: no sockets, files, clock or environment. The machine's own addresses are given as
+//! data ([`LocalAddrs`]).
 #![forbid(unsafe_code)]
+
+pub mod config;
+mod embedded;
+mod explain;
+mod host;
+mod local;
+mod matcher;
+mod net;
+mod pattern;
+mod policy;
+mod port;
+mod position;
+mod quote;
+mod rule;
+mod special;
+mod target;
+mod verdict;
+
+pub use explain::{AddrExplanation, Candidate, Explanation, Outcome};
+pub use host::{Host, HostError, HostName};
+pub use local::LocalAddrs;
+pub use net::{Net, NetError};
+pub use pattern::{HostPattern, HostScope, PatternError};
+pub use policy::{Digest, Policy};
+pub use port::{Port, PortError};
+pub use position::Position;
+pub use rule::{Effect, Origin, Rule, RuleId};
+pub use target::{Target, TargetError};
+pub use verdict::{Action, AddrVerdict, Carriage, HostVerdict, Reason, Tier};

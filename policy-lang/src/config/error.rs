@@ -1,0 +1,162 @@
+//! What is wrong with a file, and where.
+
+use crate::{HostPattern, NetError, PatternError, Position, quote::Quoted};
+use std::{fmt, sync::Arc};
+
+/// Why a file was refused. Displays as `source:line:column: problem`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{source_name}:{at}: {problem}")]
+pub struct Error {
+    /// The file's name as the caller gave it.
+    pub source_name: Arc<str>,
+    /// Where.
+    pub at: Position,
+    /// What.
+    pub problem: Problem,
+}
+
+impl Error {
+    /// What to write instead.
+    pub fn help(&self) -> Option<String> {
+        self.problem.help()
+    }
+}
+
+/// What can be wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// Not JSON.
+    #[error("{message}")]
+    Syntax {
+        /// What the JSON parser says.
+        message: Box<str>,
+    },
+    /// U+FEFF at the start.
+    #[error("the file starts with a byte order mark")]
+    ByteOrderMark,
+    /// More bytes than any policy needs.
+    #[error("the file has {bytes} bytes, more than {limit}")]
+    TooBig {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// Brackets in brackets.
+    #[error("values are nested more than {limit} deep")]
+    TooDeep {
+        /// The limit.
+        limit: usize,
+    },
+    /// The same key twice in one object.
+    #[error("key {} stands twice in one object", Quoted(.key))]
+    DuplicateKey {
+        /// The key.
+        key: Box<str>,
+        /// Where it stands first.
+        first: Position,
+    },
+    /// A value of the wrong JSON type.
+    #[error("`{key}` must be {wanted}, not {found}")]
+    WrongType {
+        /// The key, dotted.
+        key: Box<str>,
+        /// What it must be.
+        wanted: &'static str,
+        /// What it is.
+        found: &'static str,
+    },
+    /// A policy other than `allow` or `deny`.
+    #[error("policy {} is neither `allow` nor `deny`", Quoted(.text))]
+    UnknownAction {
+        /// The text found.
+        text: Box<str>,
+    },
+    /// A bad host pattern.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+    /// A bad network.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// An included file, which this version cannot read.
+    #[error("included file {} cannot be read by this version", Quoted(.name))]
+    Include {
+        /// The file's name.
+        name: Box<str>,
+    },
+}
+
+impl Problem {
+    /// What to write instead.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Syntax { .. } => None,
+            Self::ByteOrderMark => Some("save the file as UTF-8 without a byte order mark".into()),
+            Self::TooBig { .. } => Some("move long lists into list files".into()),
+            Self::TooDeep { .. } => Some("a policy needs three levels".into()),
+            Self::DuplicateKey { first, .. } => {
+                Some(format!("it stands first at {first}; keep one"))
+            }
+            Self::WrongType { .. } => None,
+            Self::UnknownAction { .. } => Some("write `\"allow\"` or `\"deny\"`".into()),
+            Self::Pattern(error) => Some(error.help().into()),
+            Self::Net(error) => Some(error.help().into()),
+            Self::Include { .. } => Some("write its rules into this file".into()),
+        }
+    }
+}
+
+/// Something odd in a file that was accepted. Displays as `source:line:column: warning: …`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// The file's name as the caller gave it.
+    pub source_name: Arc<str>,
+    /// Where.
+    pub at: Position,
+    /// What.
+    pub kind: WarningKind,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}:{}: warning: {}",
+            self.source_name, self.at, self.kind
+        )
+    }
+}
+
+/// What can be odd.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WarningKind {
+    /// A key we do not know; it is kept and has no effect.
+    #[error("key {} is unknown and has no effect", Quoted(.key))]
+    UnknownKey {
+        /// The key, dotted.
+        key: Box<str>,
+    },
+    /// No `policy` key.
+    #[error("no `policy` key: what no rule allows is denied")]
+    NoPolicy,
+    /// One pattern allowed and blocked.
+    #[error("`{pattern}` is both allowed and blocked; the block wins")]
+    Contradiction {
+        /// The pattern.
+        pattern: Box<HostPattern>,
+    },
+    /// A network written with host bits.
+    #[error("network {} is read as `{net}`", Quoted(.text))]
+    HostBits {
+        /// As written.
+        text: Box<str>,
+        /// As read.
+        net: Box<str>,
+    },
+    /// The same entry twice in one list.
+    #[error("{} stands twice in this list", Quoted(.text))]
+    DuplicateEntry {
+        /// As written.
+        text: Box<str>,
+    },
+}

@@ -1,0 +1,23 @@
+//! `proxy-config.json`: the policy as Docker's tools write it.
+//!
+//! ```
+//! use policy_lang::config::{Document, Edit};
+//! use policy_lang::{Action, Target};
+//! let (mut document, _) = Document::parse(r#"{ "policy": "allow" }"#, "proxy-config.json").unwrap();
+//! document.apply(Edit::Policy(Action::Deny));
+//! document.apply(Edit::AllowHost("*.example.org".parse()?));
+//! let (policy, _) = document.compile().unwrap();
+//! assert!(policy.admit_host(&Target::parse("www.example.org:443", None)?).action.is_allow());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod document;
+mod edit;
+mod error;
+mod object;
+mod read;
+mod write;
+
+pub use document::{Document, docker_default};
+pub use edit::{Applied, Edit};
+pub use error::{Error, Problem, Warning, WarningKind};

@@ -1,0 +1,319 @@
+//! From the file to the value.
+
+use super::{
+    Error, Problem, Warning, WarningKind,
+    document::{Document, Entry, Key, List, Slot},
+    object::{Object, deeper_than, type_name},
+};
+use crate::{Action, HostPattern, Net, Position};
+use serde_json::value::RawValue;
+use std::{collections::HashMap, hash::Hash, sync::Arc};
+
+/// Ten times a list of a million names.
+const MAX_BYTES: usize = 256 << 20;
+/// The file's own keys need three; the rest is for keys we do not know.
+const MAX_DEPTH: usize = 64;
+
+pub(super) fn document(
+    text: &str,
+    source: Arc<str>,
+) -> Result<(Document, Vec<Warning>), Vec<Error>> {
+    let mut reader = Reader {
+        text,
+        lines: Lines::of(text),
+        source,
+        errors: Vec::new(),
+        warnings: Vec::new(),
+    };
+    let document = reader.read();
+    match document {
+        Some(document) if reader.errors.is_empty() => Ok((document, reader.warnings)),
+        _ => {
+            reader.errors.sort_by_key(|error| error.at);
+            Err(reader.errors)
+        }
+    }
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    lines: Lines<'a>,
+    source: Arc<str>,
+    errors: Vec<Error>,
+    warnings: Vec<Warning>,
+}
+
+impl<'a> Reader<'a> {
+    fn read(&mut self) -> Option<Document> {
+        self.check_file()?;
+        let top = match serde_json::from_str::<&RawValue>(self.text) {
+            Ok(top) => top,
+            Err(error) => {
+                self.syntax_error(&error);
+                return None;
+            }
+        };
+        let top = self.object(top, "the file")?;
+        let mut document = self.empty();
+        for (key, value) in top {
+            match Key::TOP.into_iter().find(|known| known.name() == key) {
+                Some(known) => {
+                    document.layout.push(Slot::Known(known));
+                    self.known(known, value, &mut document);
+                }
+                None => {
+                    let slot = self.unknown(key, value, "");
+                    document.layout.push(slot);
+                }
+            }
+        }
+        if document.policy.is_none() {
+            self.warn(0, WarningKind::NoPolicy);
+        }
+        Some(document)
+    }
+
+    fn empty(&self) -> Document {
+        Document {
+            source: self.source.clone(),
+            policy: None,
+            allowed: None,
+            blocked: None,
+            bypassed: None,
+            allow_nets: None,
+            block_nets: None,
+            bypass_nets: None,
+            include: None,
+            layout: Vec::new(),
+            network_layout: Vec::new(),
+        }
+    }
+
+    fn check_file(&mut self) -> Option<()> {
+        let bytes = self.text.len();
+        if bytes > MAX_BYTES {
+            let limit = MAX_BYTES;
+            return self.fail(0, Problem::TooBig { bytes, limit });
+        }
+        if self.text.starts_with('\u{feff}') {
+            return self.fail(0, Problem::ByteOrderMark);
+        }
+        if let Some(offset) = deeper_than(self.text, MAX_DEPTH) {
+            return self.fail(offset, Problem::TooDeep { limit: MAX_DEPTH });
+        }
+        Some(())
+    }
+
+    /// Reads one known key into `document`.
+    fn known(&mut self, key: Key, value: &'a RawValue, document: &mut Document) {
+        match key {
+            Key::Policy => document.policy = self.action(value),
+            Key::Network => self.network(value, document),
+            Key::Include => document.include = self.list(key, value, |text| Ok(text.into())),
+            Key::AllowedDomains => document.allowed = self.patterns(key, value),
+            Key::BlockedDomains => document.blocked = self.patterns(key, value),
+            Key::BypassDomains => document.bypassed = self.patterns(key, value),
+            Key::AllowCidr => document.allow_nets = self.nets(key, value),
+            Key::BlockCidr => document.block_nets = self.nets(key, value),
+            Key::BypassCidr => document.bypass_nets = self.nets(key, value),
+        }
+    }
+
+    fn network(&mut self, value: &'a RawValue, document: &mut Document) {
+        for (key, value) in self.object(value, "network").into_iter().flatten() {
+            match Key::NETWORK.into_iter().find(|known| known.name() == key) {
+                Some(known) => {
+                    document.network_layout.push(Slot::Known(known));
+                    self.known(known, value, document);
+                }
+                None => {
+                    let slot = self.unknown(key, value, "network.");
+                    document.network_layout.push(slot);
+                }
+            }
+        }
+    }
+
+    fn action(&mut self, value: &RawValue) -> Option<Action> {
+        let text = self.string(value, "policy")?;
+        match text.as_str() {
+            "allow" => Some(Action::Allow),
+            "deny" => Some(Action::Deny),
+            _ => {
+                let text = text.into();
+                self.fail(self.offset(value), Problem::UnknownAction { text })
+            }
+        }
+    }
+
+    fn patterns(&mut self, key: Key, value: &'a RawValue) -> List<HostPattern> {
+        let list = self.list(key, value, |text| Ok(HostPattern::parse(text)?));
+        self.note_duplicates(&list);
+        list
+    }
+
+    fn nets(&mut self, key: Key, value: &'a RawValue) -> List<Net> {
+        let list = self.list(key, value, |text| Ok(Net::parse(text)?));
+        self.note_duplicates(&list);
+        for entry in list.iter().flatten() {
+            let net = entry.value.to_string();
+            let masked = entry
+                .text
+                .split_once('/')
+                .map(|(addr, _)| addr.parse().ok())
+                != net
+                    .split_once('/')
+                    .map(|(addr, _)| addr.parse::<std::net::IpAddr>().ok());
+            if entry.text.contains('/') && masked {
+                let (text, net) = (entry.text.clone(), net.into());
+                self.warn_at(entry.at, WarningKind::HostBits { text, net });
+            }
+        }
+        list
+    }
+
+    fn list<T>(
+        &mut self,
+        key: Key,
+        value: &'a RawValue,
+        parse: impl Fn(&str) -> Result<T, Problem>,
+    ) -> List<T> {
+        let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(value.get()) else {
+            return self.wrong_type(value, key.name(), "a list of strings");
+        };
+        let mut entries = Vec::with_capacity(items.len());
+        for item in items {
+            let Some(text) = self.string(item, key.name()) else {
+                continue;
+            };
+            match parse(&text) {
+                Ok(value) => entries.push(Entry {
+                    value,
+                    text: text.into(),
+                    at: self.lines.position(self.offset(item)),
+                }),
+                Err(problem) => {
+                    self.fail::<()>(self.offset(item), problem);
+                }
+            }
+        }
+        Some(entries)
+    }
+
+    fn string(&mut self, value: &RawValue, key: &str) -> Option<String> {
+        match serde_json::from_str(value.get()) {
+            Ok(text) => Some(text),
+            Err(_) => self.wrong_type(value, key, "a string"),
+        }
+    }
+
+    fn object(&mut self, value: &'a RawValue, key: &str) -> Option<Vec<(String, &'a RawValue)>> {
+        let Ok(Object(entries)) = serde_json::from_str(value.get()) else {
+            return self.wrong_type(value, key, "an object");
+        };
+        let mut seen: HashMap<&str, Position> = HashMap::new();
+        for (key, value) in &entries {
+            let at = self.lines.position(self.offset(value));
+            if let Some(first) = seen.insert(key, at) {
+                let key = key.as_str().into();
+                self.fail::<()>(self.offset(value), Problem::DuplicateKey { key, first });
+            }
+        }
+        Some(entries)
+    }
+
+    fn unknown(&mut self, key: String, value: &RawValue, prefix: &str) -> Slot {
+        // Editors put `$schema` there to know how to help.
+        if key != "$schema" {
+            let key = format!("{prefix}{key}").into();
+            self.warn(self.offset(value), WarningKind::UnknownKey { key });
+        }
+        Slot::Unknown(key, value.to_owned())
+    }
+
+    fn note_duplicates<T: Eq + Hash>(&mut self, list: &List<T>) {
+        let mut seen = std::collections::HashSet::new();
+        for entry in list.iter().flatten() {
+            if !seen.insert(&entry.value) {
+                let text = entry.text.clone();
+                self.warn_at(entry.at, WarningKind::DuplicateEntry { text });
+            }
+        }
+    }
+
+    /// Where a borrowed value starts in the file: serde_json lends slices of its input.
+    fn offset(&self, value: &RawValue) -> usize {
+        (value.get().as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize)
+    }
+
+    fn wrong_type<T>(&mut self, value: &RawValue, key: &str, wanted: &'static str) -> Option<T> {
+        let problem = Problem::WrongType {
+            key: key.into(),
+            wanted,
+            found: type_name(value.get()),
+        };
+        self.fail(self.offset(value), problem)
+    }
+
+    fn syntax_error(&mut self, error: &serde_json::Error) {
+        let message = error.to_string();
+        let message = message.split(" at line ").next().unwrap_or(&message).into();
+        let line_start = self.lines.start_of(error.line());
+        // serde_json counts bytes, and puts the end of input one past the last.
+        let offset = line_start + error.column().saturating_sub(1);
+        self.fail::<()>(offset, Problem::Syntax { message });
+    }
+
+    fn fail<T>(&mut self, offset: usize, problem: Problem) -> Option<T> {
+        self.errors.push(Error {
+            source_name: self.source.clone(),
+            at: self.lines.position(offset),
+            problem,
+        });
+        None
+    }
+
+    fn warn(&mut self, offset: usize, kind: WarningKind) {
+        self.warn_at(self.lines.position(offset), kind);
+    }
+
+    fn warn_at(&mut self, at: Position, kind: WarningKind) {
+        self.warnings.push(Warning {
+            source_name: self.source.clone(),
+            at,
+            kind,
+        });
+    }
+}
+
+/// Where each line starts, so that a position costs a binary search and not a scan of the file.
+struct Lines<'a> {
+    text: &'a str,
+    starts: Vec<usize>,
+}
+
+impl<'a> Lines<'a> {
+    fn of(text: &'a str) -> Self {
+        let newlines = text.match_indices('\n').map(|(at, _)| at + 1);
+        let starts = std::iter::once(0).chain(newlines).collect();
+        Self { text, starts }
+    }
+
+    fn start_of(&self, line: usize) -> usize {
+        let index = line.saturating_sub(1);
+        self.starts.get(index).copied().unwrap_or(self.text.len())
+    }
+
+    fn position(&self, offset: usize) -> Position {
+        let line = self.starts.partition_point(|start| *start <= offset).max(1);
+        let start = self.start_of(line);
+        let in_line = Position::of_offset(
+            self.text.get(start..).unwrap_or(""),
+            offset.saturating_sub(start),
+        );
+        Position {
+            line: u32::try_from(line).unwrap_or(u32::MAX),
+            column: in_line.column,
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Host patterns: which hosts and ports a rule is about.
+
+use crate::{
+    Host, HostError, HostName, Port, PortError, Target, TargetError, Tier, quote::Quoted,
+    target::split_port,
+};
+use std::fmt;
+
+/// `h`, `h:port`, `*.d`, `*.d:port`, `*`, `*:port`, where `h` is a name or an address literal.
+///
+/// A port may also be a range: `h:8000-8999`. Two spellings of one pattern are equal.
+///
+/// ```
+/// use policy_lang::{HostPattern, Target};
+/// let pattern = HostPattern::parse("*.Example.com:443")?;
+/// assert_eq!(pattern.to_string(), "*.example.com:443");
+/// assert!(pattern.covers(&Target::parse("a.b.example.com:443", None)?));
+/// assert!(!pattern.covers(&Target::parse("example.com:443", None)?));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HostPattern {
+    /// Which hosts.
+    pub scope: HostScope,
+    /// Which ports, first and last; `None` is every port.
+    pub ports: Option<(Port, Port)>,
+}
+
+/// Which hosts a pattern is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum HostScope {
+    /// This host and no other, not even its subdomains.
+    Exact(Host),
+    /// Every name below this one, at any depth, and not the name itself.
+    Below(HostName),
+    /// Every name and every address.
+    Any,
+}
+
+impl HostPattern {
+    /// Reads a pattern as people write it; Unicode names are converted to A-labels.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        if text.contains("://") || text.contains('/') {
+            return Err(PatternError::Url { text: text.into() });
+        }
+        let (host, port) = split_port(text)?;
+        Ok(Self {
+            scope: HostScope::parse(host)?,
+            ports: port.map(parse_ports).transpose()?,
+        })
+    }
+
+    /// Whether a request for `target` is what this pattern is about.
+    pub fn covers(&self, target: &Target) -> bool {
+        let host = match (&self.scope, target.host()) {
+            (HostScope::Any, _) => true,
+            (HostScope::Exact(host), asked) => host == asked,
+            (HostScope::Below(name), Host::Name(asked)) => {
+                asked.parents().any(|parent| parent == name.as_str())
+            }
+            (HostScope::Below(_), Host::Addr(_)) => false,
+        };
+        host && self.covers_port(target.port())
+    }
+
+    /// Whether the pattern's ports include `port`.
+    pub fn covers_port(&self, port: Port) -> bool {
+        self.ports
+            .is_none_or(|(first, last)| (first..=last).contains(&port))
+    }
+
+    /// The tier of precedence of a rule with this pattern.
+    pub fn tier(&self) -> Tier {
+        match (&self.scope, self.ports) {
+            (HostScope::Exact(_), Some(_)) => Tier::ExactPort,
+            (HostScope::Exact(_), None) => Tier::Exact,
+            (HostScope::Below(_), _) => Tier::Wildcard,
+            (HostScope::Any, _) => Tier::Any,
+        }
+    }
+}
+
+impl HostScope {
+    fn parse(host: &str) -> Result<Self, PatternError> {
+        if host == "*" {
+            return Ok(Self::Any);
+        }
+        if let Some(below) = host.strip_prefix("*.") {
+            return match Host::from_config(below) {
+                Ok(Host::Name(name)) => Ok(Self::Below(name)),
+                Ok(Host::Addr(_)) | Err(HostError::OddIpv4 { .. } | HostError::BadIpv6 { .. }) => {
+                    Err(PatternError::WildAddr { text: host.into() })
+                }
+                Err(_) if below.contains('*') => Err(PatternError::Wildcard { text: host.into() }),
+                Err(error) => Err(error.into()),
+            };
+        }
+        if host.contains('*') {
+            return Err(PatternError::Wildcard { text: host.into() });
+        }
+        Ok(Self::Exact(Host::from_config(host)?))
+    }
+}
+
+fn parse_ports(text: &str) -> Result<(Port, Port), PatternError> {
+    let (first, last) = match text.split_once('-') {
+        Some((first, last)) => (Port::parse(first)?, Port::parse(last)?),
+        None => {
+            let port = Port::parse(text)?;
+            (port, port)
+        }
+    };
+    if first > last {
+        return Err(PatternError::Backwards { text: text.into() });
+    }
+    Ok((first, last))
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.scope {
+            HostScope::Exact(host) => host.fmt(f)?,
+            HostScope::Below(name) => write!(f, "*.{name}")?,
+            HostScope::Any => f.write_str("*")?,
+        }
+        match self.ports {
+            None => Ok(()),
+            Some((first, last)) if first == last => write!(f, ":{first}"),
+            Some((first, last)) => write!(f, ":{first}-{last}"),
+        }
+    }
+}
+
+impl std::str::FromStr for HostPattern {
+    type Err = PatternError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text)
+    }
+}
+
+/// Why a text is no host pattern.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    /// A URL where a host is wanted.
+    #[error("{} is a URL or has a path", Quoted(.text))]
+    Url {
+        /// The text found.
+        text: Box<str>,
+    },
+    /// `*` anywhere but as the whole leftmost label, once.
+    #[error("{} has a `*` that is not the whole first label", Quoted(.text))]
+    Wildcard {
+        /// The text found.
+        text: Box<str>,
+    },
+    /// `*.1.2.3.4`.
+    #[error("{} has a wildcard before an address", Quoted(.text))]
+    WildAddr {
+        /// The text found.
+        text: Box<str>,
+    },
+    /// A range that ends before it starts.
+    #[error("port range {} ends before it starts", Quoted(.text))]
+    Backwards {
+        /// The text found.
+        text: Box<str>,
+    },
+    /// A bad port.
+    #[error(transparent)]
+    Port(#[from] PortError),
+    /// A bad host.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// A bad authority.
+    #[error(transparent)]
+    Authority(#[from] TargetError),
+}
+
+impl PatternError {
+    /// What to write instead.
+    pub fn help(&self) -> &'static str {
+        match self {
+            Self::Url { .. } => "write the host and, if wanted, a port, such as `example.com:443`",
+            Self::Wildcard { .. } => {
+                "write `*.example.com` for every subdomain at any depth, or `*` for every host"
+            }
+            Self::WildAddr { .. } => {
+                "use a CIDR rule, such as `10.0.0.0/8`, for a range of addresses"
+            }
+            Self::Backwards { .. } => "write the lower port first",
+            Self::Port(error) => error.help(),
+            Self::Host(error) => error.help(),
+            Self::Authority(error) => error.help(),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The rules of a policy, as written and as meant.
+
+use crate::{Action, HostPattern, Net, Position};
+use std::{fmt, sync::Arc};
+
+/// Names a rule of one [`crate::Policy`]. Meaningless for any other policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RuleId(pub(crate) u32);
+
+impl RuleId {
+    /// Its place in [`crate::Policy::rules`].
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// One rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// The pattern or network as it was written.
+    pub text: Box<str>,
+    /// What it does.
+    pub effect: Effect,
+    /// Who wrote it.
+    pub origin: Origin,
+}
+
+/// What a rule does.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Effect {
+    /// Allows or blocks hosts.
+    Host(Action, HostPattern),
+    /// Blocks addresses, or lifts a block.
+    Net(Action, Net),
+    /// Tunnels hosts unread.
+    BypassHost(HostPattern),
+    /// Tunnels addresses unread.
+    BypassNet(Net),
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host(Action::Allow, pattern) => write!(f, "allow {pattern}"),
+            Self::Host(Action::Deny, pattern) => write!(f, "block {pattern}"),
+            Self::Net(Action::Allow, net) => write!(f, "allow net {net}"),
+            Self::Net(Action::Deny, net) => write!(f, "block net {net}"),
+            Self::BypassHost(pattern) => write!(f, "bypass {pattern}"),
+            Self::BypassNet(net) => write!(f, "bypass net {net}"),
+        }
+    }
+}
+
+/// Who wrote a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody: it holds in every policy.
+    BuiltIn,
+    /// It stands in a file.
+    File {
+        /// The file's name as the caller gave it.
+        source: Arc<str>,
+        /// Where in the file.
+        at: Position,
+    },
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BuiltIn => f.write_str("built in"),
+            Self::File { source, at } => write!(f, "{source}:{at}"),
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.effect, self.origin)
+    }
+}

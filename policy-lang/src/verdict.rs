@@ -1,0 +1,150 @@
+//! Answers, each with its cause.
+
+use crate::RuleId;
+use serde::Serialize;
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
+
+/// To let pass or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Let pass.
+    Allow,
+    /// Refuse.
+    Deny,
+}
+
+impl Action {
+    /// Whether this is [`Action::Allow`].
+    pub fn is_allow(self) -> bool {
+        self == Self::Allow
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+        })
+    }
+}
+
+/// How specific a host rule is; the lowest tier that has a matching rule decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tier {
+    /// Exact host and port (or a range of ports, narrower before wider).
+    ExactPort,
+    /// Exact host, every port.
+    Exact,
+    /// `*.d`: longest suffix first, with port before without.
+    Wildcard,
+    /// `*:port`, then `*`.
+    Any,
+}
+
+/// May this host and port be asked for?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HostVerdict {
+    /// The answer.
+    pub action: Action,
+    /// Its cause: [`Reason::Rule`] or [`Reason::Default`].
+    pub reason: Reason,
+    /// The tier of the rule that decided; `None` for the default.
+    pub tier: Option<Tier>,
+}
+
+impl HostVerdict {
+    /// Whether an exact rule (tier 1 or 2) allowed the target. Such a target skips the CIDR rules.
+    pub fn is_explicit(&self) -> bool {
+        self.action.is_allow() && matches!(self.tier, Some(Tier::ExactPort | Tier::Exact))
+    }
+}
+
+/// May the connection go to this address?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AddrVerdict {
+    /// The answer.
+    pub action: Action,
+    /// Its cause.
+    pub reason: Reason,
+}
+
+/// How admitted HTTPS is carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carriage {
+    /// TLS is ended here and made anew towards the server.
+    Intercept,
+    /// Bytes are passed on unread, because of this bypass rule.
+    Tunnel(RuleId),
+}
+
+/// Why a verdict is what it is. [`crate::Policy::describe`] makes a sentence of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// A host rule decided.
+    Rule(RuleId),
+    /// No host rule covers the target; the default decided.
+    Default,
+    /// Allowed: this exact host rule lets the target skip the CIDR rules.
+    Explicit(RuleId),
+    /// Allowed: no CIDR rule covers the address.
+    Unblocked,
+    /// Allowed: this `allowCIDR` rule is longer than every block that covers the address.
+    Lifted(RuleId),
+    /// Denied: this CIDR rule covers the address.
+    Net {
+        /// The rule.
+        rule: RuleId,
+        /// What lies in its network: the address itself or an IPv4 address embedded in it.
+        judged: IpAddr,
+    },
+    /// Denied: the address is this machine's own, and no exact rule names host and port.
+    ThisMachine {
+        /// What is this machine's: the address itself or an IPv4 address embedded in it.
+        judged: IpAddr,
+    },
+    /// Denied: a cloud metadata address, and no rule is that address literal.
+    Metadata {
+        /// The metadata address: the address itself or an IPv4 address embedded in it.
+        judged: IpAddr,
+    },
+    /// Denied: the proxy would connect to itself.
+    OwnListener(SocketAddr),
+}
+
+impl Reason {
+    /// A stable word for headers, logs and metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Rule(_) => "host-rule",
+            Self::Default => "default",
+            Self::Explicit(_) => "explicit",
+            Self::Unblocked => "unblocked",
+            Self::Lifted(_) => "allow-cidr",
+            Self::Net { .. } => "block-cidr",
+            Self::ThisMachine { .. } => "this-machine",
+            Self::Metadata { .. } => "metadata",
+            Self::OwnListener(_) => "own-listener",
+        }
+    }
+
+    /// The rule that decided, if one did.
+    pub fn rule(&self) -> Option<RuleId> {
+        match self {
+            Self::Rule(id) | Self::Explicit(id) | Self::Lifted(id) => Some(*id),
+            Self::Net { rule, .. } => Some(*rule),
+            Self::Default
+            | Self::Unblocked
+            | Self::ThisMachine { .. }
+            | Self::Metadata { .. }
+            | Self::OwnListener(_) => None,
+        }
+    }
+}
