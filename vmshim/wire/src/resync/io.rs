@@ -20,7 +20,7 @@ const FLUSH_AFTER: u32 = 3;
 /// Fills up a frame of the old conversation whose end will never come, for a guest that missed the
 /// hang-up and would read our records as that frame's body. Yamux bodies from our side are at most
 /// 16 KiB; 0xff is no yamux version, so what is left of it ends the old conversation with an error.
-const FLUSH: [u8; 16 * 1024 + 12] = [0xff; 16 * 1024 + 12];
+static FLUSH: [u8; 16 * 1024 + 12] = [0xff; 16 * 1024 + 12];
 
 /// Starts a conversation as the host. Does not give up by itself; wrap it in a timeout.
 pub async fn host<S>(port: &mut S, nonce: Nonce) -> io::Result<()>

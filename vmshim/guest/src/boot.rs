@@ -1,0 +1,77 @@
+//! From an initramfs to the sandbox's root file system.
+//!
+//! ```text
+//! initramfs:  /init (this program)   /modules/order   /modules/*.ko
+//! disks:      `template` (erofs, read-only, shared)    `data` (ext4, this sandbox's own)
+//! result:     /  = overlay(template, data:/upper)      /var/lib/docker = data:/docker
+//! ```
+
+mod disk;
+mod modules;
+mod network;
+mod root;
+mod uptime;
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+use wire::message::Timings;
+
+pub use uptime::uptime_ms;
+
+/// Most files a process may open: what container daemons expect to find. Also what init keeps for
+/// itself.
+const MAX_FILES: u64 = 1 << 20;
+
+/// The machine after [`run`].
+#[derive(Debug)]
+pub struct Booted {
+    /// The data disk's root directory, which the new root cannot name. Needed to make the disk
+    /// read-only at the end.
+    pub data: OwnedFd,
+    /// What it took.
+    pub timings: Timings,
+}
+
+/// A step of the boot that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {step}: {source}")]
+pub struct BootError {
+    step: String,
+    source: io::Error,
+}
+
+/// Turns an I/O error into the failure of a named step.
+trait Step<T> {
+    fn step(self, step: impl Into<String>) -> Result<T, BootError>;
+}
+
+impl<T, E: Into<io::Error>> Step<T> for Result<T, E> {
+    fn step(self, step: impl Into<String>) -> Result<T, BootError> {
+        self.map_err(|error| BootError {
+            step: step.into(),
+            source: error.into(),
+        })
+    }
+}
+
+/// Boots. Runs once, as process 1, before any thread exists.
+pub fn run() -> Result<Booted, BootError> {
+    let mut timings = Timings {
+        init_ms: Some(uptime_ms()),
+        ..Timings::default()
+    };
+    root::mount_early()?;
+    modules::load_all()?;
+    timings.modules_ms = Some(uptime_ms());
+    let data = root::enter()?;
+    network::bring_up_loopback()?;
+    let files = Rlimit {
+        current: Some(MAX_FILES),
+        maximum: Some(MAX_FILES),
+    };
+    setrlimit(Resource::Nofile, files).step("raise the limit of open files")?;
+    timings.root_ms = Some(uptime_ms());
+    Ok(Booted { data, timings })
+}
