@@ -1,0 +1,164 @@
+//! Builds a template: mmdebstrap installs the packages, mkfs.erofs makes the disk image inside its last hook.
+//!
+//! The image is made inside the hook because only there, when an unprivileged user builds, do files show the owners
+//! that the guest must see. mmdebstrap throws the tree away itself, also when it is interrupted.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{Error, Recipe, Sources, root_disk};
+use crate::cache;
+use crate::progress::{Event, Progress};
+use crate::tool::Tool;
+
+const MMDEBSTRAP: Tool = Tool {
+    program: "mmdebstrap",
+    package: "mmdebstrap",
+};
+const MKFS_EROFS: Tool = Tool {
+    program: "mkfs.erofs",
+    package: "erofs-utils",
+};
+
+/// Runs with the new tree as `$1`: makes the user, forgets what mmdebstrap copied from the host, drops caches.
+pub(super) const SETUP: &str = r#"set -e
+chroot "$1" useradd --create-home --uid 1000 --user-group --shell /bin/bash agent
+echo 'agent ALL=(ALL:ALL) NOPASSWD: ALL' > "$1/etc/sudoers.d/agent"
+chmod 0440 "$1/etc/sudoers.d/agent"
+echo 'LANG=C.UTF-8' > "$1/etc/default/locale"
+echo sandbox > "$1/etc/hostname"
+printf '127.0.0.1 localhost sandbox\n::1 localhost\n' > "$1/etc/hosts"
+rm -f "$1/etc/resolv.conf" "$1/etc/apt/apt.conf.d/99mmdebstrap"
+: > "$1/etc/resolv.conf"
+: > "$1/etc/machine-id"
+echo force-unsafe-io > "$1/etc/dpkg/dpkg.cfg.d/sandbox"
+rm -rf "$1/var/lib/apt/lists/"* "$1/var/cache/apt/"*.bin "$1/var/cache/apt/archives/"*.deb
+rm -rf "$1/var/log/"*.log "$1/var/log/apt" "$1/tmp/"* "$1/var/tmp/"*
+"#;
+
+/// A bind mount shows the tree without the `/proc`, `/sys` and `/dev` that mmdebstrap mounted over it.
+const PACK: &str = r#"set -e
+mount --bind "$1" "$1/mnt"
+mkfs.erofs --quiet -zlz4 --exclude-regex='^(run|tmp)/' "$1/tmp/root.erofs" "$1/mnt" >&2
+umount "$1/mnt"
+"#;
+
+/// Builds `recipe` into `draft`.
+pub(super) fn template(
+    recipe: &Recipe,
+    sources: &Sources,
+    draft: &Path,
+    progress: &dyn Progress,
+) -> Result<(), Error> {
+    // Asked for early: the hook would find out only after a minute of work.
+    MKFS_EROFS.output(MKFS_EROFS.command().arg("--help"))?;
+    let files = write_sources(sources, draft)?;
+    let image = root_disk(draft);
+    let mut command = mmdebstrap(recipe, sources, &image, &files);
+    MMDEBSTRAP.stream(&mut command, progress, report)?;
+    for file in files {
+        // Not part of the entry; a leftover would be harmless.
+        let _ = fs::remove_file(file);
+    }
+    Ok(())
+}
+
+fn mmdebstrap(recipe: &Recipe, sources: &Sources, image: &Path, files: &[PathBuf]) -> Command {
+    let mut command = MMDEBSTRAP.command();
+    command
+        .args(["--variant=minbase", "--format=null"])
+        .arg(format!("--include={}", recipe.packages()))
+        .args(
+            sources
+                .keyrings
+                .iter()
+                .map(|path| format!("--customize-hook={}", copy_key(path))),
+        )
+        .arg(format!("--customize-hook={SETUP}"))
+        .arg(format!("--customize-hook={PACK}"))
+        .arg(format!(
+            "--customize-hook=download /tmp/root.erofs {}",
+            quote(image)
+        ))
+        .arg(&sources.release)
+        .arg("/dev/null")
+        .args(files);
+    command
+}
+
+/// A hook that copies a key file to the same place in the tree, so that its apt trusts what ours trusts.
+fn copy_key(path: &Path) -> String {
+    let path = quote(path);
+    format!(r#"mkdir -p "$1"/"$(dirname {path})" && cp {path} "$1"/{path}"#)
+}
+
+/// Quotes for the shell and for mmdebstrap's own commands alike.
+fn quote(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
+}
+
+fn write_sources(sources: &Sources, dir: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut files = Vec::new();
+    for (name, text) in [
+        ("sandbox.list", &sources.one_line),
+        ("sandbox.sources", &sources.deb822),
+    ] {
+        if text.is_empty() {
+            continue;
+        }
+        let path = dir.join(name);
+        fs::write(&path, text).map_err(|source| cache::Error::Io {
+            path: path.clone(),
+            source,
+        })?;
+        files.push(path);
+    }
+    Ok(files)
+}
+
+/// Turns mmdebstrap's own log into a phase and a share of the usual duration.
+fn report(line: &str, progress: &dyn Progress) {
+    const STEPS: [(&str, u8); 7] = [
+        ("running apt-get update", 2),
+        ("downloading packages", 8),
+        ("extracting archives", 20),
+        ("installing essential", 30),
+        ("installing remaining", 45),
+        ("running --customize-hook", 85),
+        ("cleaning package lists", 98),
+    ];
+    progress.event(Event::Line(line));
+    if let Some((_, percent)) = STEPS.iter().find(|(text, _)| line.contains(text)) {
+        progress.event(Event::Percent(*percent));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    #[test]
+    fn paths_are_quoted_for_the_shell() {
+        assert_eq!(quote(Path::new("/a b/it's")), r"'/a b/it'\''s'");
+    }
+
+    #[test]
+    fn log_lines_become_percentages() {
+        let seen = Mutex::new(Vec::new());
+        let progress = |event: Event<'_>| {
+            if let Event::Percent(percent) = event {
+                seen.lock().unwrap().push(percent);
+            }
+        };
+        for line in [
+            "I: running apt-get update...",
+            "noise",
+            "I: installing remaining packages",
+        ] {
+            report(line, &progress);
+        }
+        assert_eq!(*seen.lock().unwrap(), [2, 45]);
+    }
+}

@@ -1,0 +1,117 @@
+//! The initial file system: the guest's init and the kernel's modules, in a cpio archive.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use cpio::newc::Builder;
+use sha2::{Digest, Sha256};
+
+use super::{Error, Kernel};
+use crate::cache::Cache;
+
+/// The cache folder for initial file systems.
+const KIND: &str = "initramfs";
+
+/// Makes the initial file system for `kernel` with `init` as PID 1, or finds it in the cache.
+///
+/// COST: the archive is not compressed; unpacking costs an emulated guest more than reading 4 MB costs the host.
+pub fn initramfs(cache: &Cache, kernel: &Kernel, init: &[u8]) -> Result<PathBuf, Error> {
+    let bytes = archive(&kernel.modules(), init)?;
+    let digest = Sha256::digest(&bytes);
+    let name: String = digest
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let dir = cache.ensure(KIND, &name, |draft| {
+        let path = draft.join("initramfs.cpio");
+        fs::write(&path, &bytes).map_err(Error::at(&path))
+    })?;
+    Ok(dir.join("initramfs.cpio"))
+}
+
+/// `/init`, `/modules/order` and the modules that it lists.
+fn archive(modules: &Path, init: &[u8]) -> Result<Vec<u8>, Error> {
+    let order_path = modules.join("order");
+    let order = fs::read_to_string(&order_path).map_err(Error::at(&order_path))?;
+    let mut archive = Archive::default();
+    let mut add = |name: &str, mode: u32, bytes: &[u8]| {
+        archive
+            .add(name, mode, bytes)
+            .map_err(Error::at(Path::new(name)))
+    };
+    add("dev", 0o040_755, &[])?;
+    add("modules", 0o040_755, &[])?;
+    add("modules/order", 0o100_644, order.as_bytes())?;
+    for name in order.lines() {
+        let path = modules.join(name);
+        let bytes = fs::read(&path).map_err(Error::at(&path))?;
+        add(&format!("modules/{name}"), 0o100_644, &bytes)?;
+    }
+    add("init", 0o100_755, init)?;
+    cpio::newc::trailer(archive.bytes).map_err(Error::at(modules))
+}
+
+/// A growing archive. Inode numbers count up: equal numbers would mean hard links.
+#[derive(Default)]
+struct Archive {
+    bytes: Vec<u8>,
+    inode: u32,
+}
+
+impl Archive {
+    fn add(&mut self, name: &str, mode: u32, bytes: &[u8]) -> io::Result<()> {
+        self.inode += 1;
+        let size = u32::try_from(bytes.len()).map_err(io::Error::other)?;
+        let entry = Builder::new(name).ino(self.inode).mode(mode).nlink(1);
+        let mut writer = entry.write(std::mem::take(&mut self.bytes), size);
+        writer.write_all(bytes)?;
+        self.bytes = writer.finish()?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    /// Name, mode and content of every entry of a newc archive.
+    fn list(mut bytes: &[u8]) -> Vec<(String, u32, Vec<u8>)> {
+        let mut entries = Vec::new();
+        loop {
+            let mut reader = cpio::newc::Reader::new(bytes).unwrap();
+            if reader.entry().is_trailer() {
+                return entries;
+            }
+            let (name, mode) = (reader.entry().name().to_owned(), reader.entry().mode());
+            let mut content = Vec::new();
+            reader.read_to_end(&mut content).unwrap();
+            entries.push((name, mode, content));
+            bytes = reader.finish().unwrap();
+        }
+    }
+
+    #[test]
+    fn holds_init_and_the_modules_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("order"), "b.ko\na.ko\n").unwrap();
+        fs::write(dir.path().join("a.ko"), "module a").unwrap();
+        fs::write(dir.path().join("b.ko"), "module b").unwrap();
+        fs::write(dir.path().join("unlisted.ko"), "no").unwrap();
+        let entries = list(&archive(dir.path(), b"the init").unwrap());
+        let wanted: [(&str, u32, &[u8]); 6] = [
+            ("dev", 0o040_755, b""),
+            ("modules", 0o040_755, b""),
+            ("modules/order", 0o100_644, b"b.ko\na.ko\n"),
+            ("modules/b.ko", 0o100_644, b"module b"),
+            ("modules/a.ko", 0o100_644, b"module a"),
+            ("init", 0o100_755, b"the init"),
+        ];
+        let wanted: Vec<_> = wanted
+            .map(|(name, mode, bytes)| (name.to_owned(), mode, bytes.to_vec()))
+            .into();
+        assert_eq!(entries, wanted);
+    }
+}

@@ -1,0 +1,128 @@
+//! Which modules the guest needs, and in which order they load.
+
+use std::collections::{HashMap, HashSet};
+
+use sha2::{Digest, Sha256};
+
+/// Without these a sandbox does not start. Each may also be built into the kernel.
+const REQUIRED: [&str; 8] = [
+    "virtio_mmio",
+    "virtio_pci",
+    "virtio_blk",
+    "virtio_console",
+    "virtiofs",
+    "erofs",
+    "overlay",
+    "ext4",
+];
+
+/// Loaded when the kernel has them as modules: a source of entropy, and checksums that erofs and ext4 look for.
+const OPTIONAL: [&str; 3] = ["crc32c_generic", "crc32c_intel", "virtio_rng"];
+
+/// Names the wanted set of modules; a kernel cached for another set is not reused.
+pub(super) fn set_id() -> String {
+    let digest = Sha256::digest(format!("{REQUIRED:?}{OPTIONAL:?}"));
+    digest
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// What a kernel has, read from its `modules.dep` and `modules.builtin`.
+pub(super) struct Index<'a> {
+    dependencies: HashMap<String, (&'a str, Vec<&'a str>)>,
+    builtin: HashSet<String>,
+}
+
+impl<'a> Index<'a> {
+    /// Parses the texts of `modules.dep` and `modules.builtin` (modules.dep(5)).
+    pub(super) fn parse(dep: &'a str, builtin: &str) -> Self {
+        let entry = |line: &'a str| {
+            let (path, needs) = line.split_once(':')?;
+            Some((
+                module_name(path),
+                (path, needs.split_whitespace().collect()),
+            ))
+        };
+        Self {
+            dependencies: dep.lines().filter_map(entry).collect(),
+            builtin: builtin.lines().map(module_name).collect(),
+        }
+    }
+
+    /// Paths of the wanted modules and all they need, dependencies first; or the name of the first one missing.
+    pub(super) fn load_order(&self) -> Result<Vec<&'a str>, &'static str> {
+        let mut order = Vec::new();
+        for name in OPTIONAL {
+            self.push(name, &mut order);
+        }
+        for name in REQUIRED {
+            if !self.push(name, &mut order) && !self.builtin.contains(name) {
+                return Err(name);
+            }
+        }
+        Ok(order)
+    }
+
+    /// Appends `name` after what it needs; false when it is not a module of this kernel.
+    fn push(&self, name: &str, order: &mut Vec<&'a str>) -> bool {
+        let Some((path, needs)) = self.dependencies.get(name) else {
+            return false;
+        };
+        // depmod writes the closure with the deepest dependency last.
+        for next in needs.iter().rev().chain([path]) {
+            if !order.contains(next) {
+                order.push(next);
+            }
+        }
+        true
+    }
+}
+
+/// `kernel/drivers/char/hw_random/virtio-rng.ko.xz` is the module `virtio_rng`.
+pub(super) fn module_name(path: &str) -> String {
+    let file = path.rsplit('/').next().unwrap_or(path);
+    let stem = file.split(".ko").next().unwrap_or(file);
+    stem.trim().replace('-', "_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEP: &str = "\
+kernel/fs/fuse/virtiofs.ko.xz: kernel/drivers/virtio/virtio.ko.xz kernel/drivers/virtio/virtio_ring.ko.xz kernel/fs/fuse/fuse.ko.xz
+kernel/fs/fuse/fuse.ko.xz:
+kernel/fs/overlayfs/overlay.ko.xz:
+kernel/fs/erofs/erofs.ko.xz: kernel/lib/libcrc32c.ko.xz
+kernel/drivers/virtio/virtio_mmio.ko.xz: kernel/drivers/virtio/virtio.ko.xz kernel/drivers/virtio/virtio_ring.ko.xz
+kernel/drivers/char/hw_random/virtio-rng.ko.xz: kernel/drivers/virtio/virtio.ko.xz kernel/drivers/virtio/virtio_ring.ko.xz
+";
+    const BUILTIN: &str = "kernel/fs/ext4/ext4.ko\nkernel/drivers/virtio/virtio_pci.ko\n\
+                           kernel/drivers/block/virtio_blk.ko\nkernel/drivers/char/virtio_console.ko\n";
+
+    #[test]
+    fn dependencies_come_first_and_once() {
+        let order = Index::parse(DEP, BUILTIN).load_order().unwrap();
+        let names: Vec<String> = order.into_iter().map(module_name).collect();
+        let wanted = [
+            "virtio_ring",
+            "virtio",
+            "virtio_rng",
+            "virtio_mmio",
+            "fuse",
+            "virtiofs",
+            "libcrc32c",
+            "erofs",
+            "overlay",
+        ];
+        assert_eq!(names, wanted);
+    }
+
+    #[test]
+    fn a_missing_module_is_named() {
+        let without = BUILTIN.replace("kernel/fs/ext4/ext4.ko\n", "");
+        assert_eq!(Index::parse(DEP, &without).load_order(), Err("ext4"));
+    }
+}
