@@ -76,7 +76,9 @@ impl Tool {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
         let mut said = Said::default();
-        String::from_utf8_lossy(&output.stderr).lines().for_each(|line| said.hear(line));
+        String::from_utf8_lossy(&output.stderr)
+            .lines()
+            .for_each(|line| said.hear(line));
         Err(self.failed(&output.status.to_string(), said.verdict()))
     }
 
@@ -162,7 +164,9 @@ struct Said {
 impl Said {
     fn hear(&mut self, line: &str) {
         let line = line.trim();
-        let complains = ["E: ", "<E>", "error"].iter().any(|start| line.starts_with(start));
+        let complains = ["E: ", "<E>", "error"]
+            .iter()
+            .any(|start| line.starts_with(start));
         if self.complaint.is_none() && (complains || line.contains(": error")) {
             self.complaint = Some(line.to_owned());
         }

@@ -1,0 +1,283 @@
+//! Serves one folder of the host to the guest by virtiofs, in a process that can see nothing else.
+//!
+//! Three fences, from inside out: the virtiofsd library never follows a symbolic link and never leaves the folder;
+//! Landlock or a mount namespace (usually both) leave it nothing to leave to; seccomp takes away the system calls
+//! that it does not use.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::Pid;
+use rustix::thread::{CapabilitySet, CapabilitySets};
+use serde::{Deserialize, Serialize};
+use vhost::vhost_user::Listener;
+use vhost_user_backend::VhostUserDaemon;
+use virtiofsd::filesystem::{FileSystem, SerializableFileSystem};
+use virtiofsd::limits::setup_rlimit_nofile;
+use virtiofsd::passthrough::read_only::PassthroughFsRo;
+use virtiofsd::passthrough::{self, CachePolicy, InodeFileHandlesMode, PassthroughFs};
+use virtiofsd::sandbox::{Sandbox, SandboxMode};
+use virtiofsd::seccomp::{SeccompAction, enable_seccomp};
+use virtiofsd::soft_idmap::cmdline::IdMap;
+use virtiofsd::vhost_user::VhostUserFsBackendBuilder;
+use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
+
+use crate::confine::{self, Enforced, Files};
+use crate::spec::Caller;
+
+/// What the guest's user `agent` is called by number.
+const AGENT: u32 = 1000;
+
+/// How long the guest may believe what it read: an edit on the host is seen within a second.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Descriptors for the guest's inodes and files; a guest that opens more gets ENFILE. One tree of a large project
+/// takes a descriptor for each file that the guest's cache remembers.
+const MOST_FILES: u64 = 1_000_000;
+
+/// Descriptors that the server itself needs.
+const OWN_FILES: u64 = 64;
+
+/// What a server process is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareArgs {
+    /// The supervisor.
+    pub parent: i32,
+    /// The folder.
+    pub dir: PathBuf,
+    /// Whether the guest may only read.
+    pub read_only: bool,
+    /// The user that the guest's users act as.
+    pub caller: Caller,
+    /// How the process is fenced in.
+    pub fence: Fence,
+}
+
+/// How a server process is fenced in, besides seccomp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fence {
+    /// By a mount namespace that has only the folder, and by Landlock where the kernel has it.
+    Namespace,
+    /// By Landlock, for systems that forbid namespaces to users.
+    Landlock,
+}
+
+/// Why a folder is not served.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nothing would keep a hostile guest inside the folder.
+    #[error("`{}` can't be shared safely: the kernel has neither user namespaces nor Landlock", dir.display())]
+    Unfenced {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// The mount namespace could not be set up.
+    #[error("no namespace for the shared folder: {0}")]
+    Namespace(#[source] virtiofsd::sandbox::Error),
+    /// The process could not be confined.
+    #[error(transparent)]
+    Confine(#[from] confine::Error),
+    /// The folder could not be opened.
+    #[error("`{}` can't be shared", dir.display())]
+    Folder {
+        /// The folder.
+        dir: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Something else was in the way.
+    #[error("the server of a shared folder failed: {0}")]
+    Server(String),
+}
+
+impl Error {
+    /// What the person can do about it.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Unfenced { .. } => Some(
+                "use Linux 5.13 or later with Landlock, or allow user namespaces (`sysctl kernel.unprivileged_userns_clone=1`)"
+                    .to_owned(),
+            ),
+            _ => None,
+        }
+    }
+
+    fn server(what: impl std::fmt::Debug) -> Self {
+        Self::Server(format!("{what:?}"))
+    }
+}
+
+/// Serves until the VMM hangs up. Standard input is the socket that the VMM connects to.
+///
+/// Writes one line to standard output when the fences stand, so that the supervisor can try another when they don't.
+pub fn serve(args: &ShareArgs) -> Result<(), Error> {
+    let parent = Pid::from_raw(args.parent).ok_or(confine::Error::Orphan)?;
+    confine::die_with(parent)?;
+    let limit = setup_rlimit_nofile(Some(most_files()?)).map_err(Error::server)?;
+    let (listener, config) = enter(args)?;
+    let config = passthrough::Config {
+        guest_fd_limit: limit.saturating_sub(OWN_FILES),
+        ..config
+    };
+    announce().map_err(Error::server)?;
+    let opened = |source| Error::Folder {
+        dir: args.dir.clone(),
+        source,
+    };
+    if args.read_only {
+        run(PassthroughFsRo::new(config).map_err(opened)?, listener)
+    } else {
+        run(PassthroughFs::new(config).map_err(opened)?, listener)
+    }
+}
+
+/// The wanted limit, or the hard limit when that is lower and we may not raise it.
+fn most_files() -> Result<u64, Error> {
+    let hard = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+    let most = hard.map_or(MOST_FILES, |hard| hard.min(MOST_FILES));
+    if most > 2 * OWN_FILES {
+        Ok(most)
+    } else {
+        Err(Error::server("too few open files allowed"))
+    }
+}
+
+/// Puts up the fences, outermost first.
+fn enter(args: &ShareArgs) -> Result<(Listener, passthrough::Config), Error> {
+    let dir = args
+        .dir
+        .to_str()
+        .ok_or_else(|| Error::server("the path is not UTF-8"))?
+        .to_owned();
+    let mode = match args.fence {
+        Fence::Namespace => SandboxMode::Namespace,
+        Fence::Landlock => SandboxMode::None,
+    };
+    let mut sandbox = Sandbox::new(dir, mode, Vec::new(), Vec::new());
+    let listener = sandbox.enter(listener()?).map_err(Error::Namespace)?;
+    if args.fence == Fence::Namespace {
+        // We are a new process now, whose parent is the old one waiting for us; it dies with the supervisor.
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+            .map_err(Error::server)?;
+    }
+    let config = config(args, &mut sandbox)?;
+    if confine_files(args, &config.root_dir)? == Enforced::No && args.fence == Fence::Landlock {
+        return Err(Error::Unfenced {
+            dir: args.dir.clone(),
+        });
+    }
+    drop_capabilities().map_err(Error::server)?;
+    enable_seccomp(SeccompAction::Kill, false).map_err(Error::server)?;
+    Ok((listener, config))
+}
+
+fn listener() -> Result<Listener, Error> {
+    let socket = io::stdin()
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(Error::server)?;
+    Ok(Listener::from(UnixListener::from(socket)))
+}
+
+fn confine_files(args: &ShareArgs, root: &str) -> Result<Enforced, confine::Error> {
+    let root = vec![PathBuf::from(root)];
+    confine::only_files(&if args.read_only {
+        Files {
+            read: root,
+            write: Vec::new(),
+        }
+    } else {
+        Files {
+            read: Vec::new(),
+            write: root,
+        }
+    })
+}
+
+/// As root: keeps what it takes to act on other users' files in the folder, and nothing that reaches beyond files.
+fn drop_capabilities() -> rustix::io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let keep = CapabilitySet::DAC_OVERRIDE | CapabilitySet::FOWNER | CapabilitySet::FSETID;
+    let sets = CapabilitySets {
+        effective: keep,
+        permitted: keep,
+        inheritable: CapabilitySet::empty(),
+    };
+    rustix::thread::set_capabilities(None, sets)
+}
+
+fn config(args: &ShareArgs, sandbox: &mut Sandbox) -> Result<passthrough::Config, Error> {
+    // Opened before Landlock: without a namespace these are the machine's own.
+    let open = |path| File::open(path).map_err(Error::server);
+    let descriptors = sandbox.get_proc_self_fd();
+    let mounts = sandbox.get_mountinfo_fd();
+    Ok(passthrough::Config {
+        root_dir: sandbox.get_root_dir(),
+        mountinfo_prefix: sandbox.get_mountinfo_prefix().map_err(Error::server)?,
+        proc_sfd_rawfd: Some(descriptors.map_or_else(|| open("/proc/self/fd"), Ok)?),
+        proc_mountinfo_rawfd: Some(mounts.map_or_else(|| open("/proc/self/mountinfo"), Ok)?),
+        cache_policy: CachePolicy::Auto,
+        entry_timeout: FRESH,
+        attr_timeout: FRESH,
+        readdirplus: true,
+        xattr: false,
+        announce_submounts: false,
+        inode_file_handles: InodeFileHandlesMode::Never,
+        clean_noatime: true,
+        allow_mmap: true,
+        uid_map: Some(translation(args.caller.uid)),
+        gid_map: Some(translation(args.caller.gid)),
+        ..passthrough::Config::default()
+    })
+}
+
+/// Everybody in the guest acts as the caller; the caller's files look like the agent's own.
+fn translation(caller: u32) -> Vec<IdMap> {
+    vec![
+        IdMap::SquashGuest {
+            from_guest: 0,
+            to_host: caller,
+            count: u32::MAX,
+        },
+        IdMap::Host {
+            from_host: caller,
+            to_guest: AGENT,
+            count: 1,
+        },
+    ]
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "a helper's standard output is its channel to the supervisor"
+)]
+fn announce() -> io::Result<()> {
+    use std::io::Write;
+    println!("ready");
+    io::stdout().flush()
+}
+
+fn run<F>(fs: F, mut listener: Listener) -> Result<(), Error>
+where
+    F: FileSystem + SerializableFileSystem + Send + Sync + 'static,
+{
+    let backend = VhostUserFsBackendBuilder::default()
+        .build(fs)
+        .map_err(Error::server)?;
+    let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
+    let mut daemon = VhostUserDaemon::new("virtiofs".to_owned(), Arc::new(backend), memory)
+        .map_err(Error::server)?;
+    daemon.start(&mut listener).map_err(Error::server)?;
+    // The VMM's end of the socket is gone: so is the guest.
+    let _ = daemon.wait();
+    Ok(())
+}
