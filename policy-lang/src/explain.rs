@@ -1,8 +1,8 @@
 //! Verdicts told at length.
 
 use crate::{
-    Action, Carriage, Effect, HostVerdict, LocalAddrs, Origin, Policy, Reason, RuleId, Target,
-    embedded::judged,
+    Action, Carriage, Effect, Host, HostVerdict, LocalAddrs, Origin, Policy, Reason, RuleId,
+    Target, embedded::judged,
 };
 use serde::Serialize;
 use std::{fmt, net::IpAddr};
@@ -120,7 +120,11 @@ impl Policy {
 
     fn host_candidates(&self, target: &Target, host: &HostVerdict) -> Vec<Candidate> {
         let winner = host.reason.rule();
-        let about = self.host_table().about(target.host());
+        let inner = self.embedded_hosts(target);
+        let about = self
+            .host_table()
+            .about(target.host())
+            .chain(inner.iter().flat_map(|host| self.host_table().exact(host)));
         let near = self.host_table().near(target.host());
         let covering = about.map(|slot| {
             let outcome = match slot.covers(target.port()) {
@@ -131,6 +135,14 @@ impl Policy {
         });
         let near = near.map(|slot| self.candidate(slot.rule, self.miss(slot.rule)));
         covering.chain(near).flatten().collect()
+    }
+
+    /// The IPv4 addresses embedded in a literal, whose blocks [`Policy::admit_host`] heeds as well.
+    fn embedded_hosts(&self, target: &Target) -> Vec<Host> {
+        match target.host() {
+            Host::Addr(addr) => judged(*addr).skip(1).map(Host::Addr).collect(),
+            Host::Name(_) => Vec::new(),
+        }
     }
 
     fn explain_addr(

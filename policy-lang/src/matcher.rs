@@ -61,13 +61,17 @@ impl HostTable {
             Host::Name(name) => Some(name),
             Host::Addr(_) => None,
         };
-        let exact = self.exact.get(host).into_iter().flatten();
         let below = name
             .into_iter()
             .flat_map(|name| name.parents())
             .filter_map(|parent| self.below.get(parent))
             .flatten();
-        exact.chain(below).chain(&self.any)
+        self.exact(host).chain(below).chain(&self.any)
+    }
+
+    /// The rules about exactly `host`.
+    pub(crate) fn exact(&self, host: &Host) -> impl Iterator<Item = &Slot<Ports>> + use<'_> {
+        self.exact.get(host).into_iter().flatten()
     }
 
     /// Rules about names near `host` that do not cover it: its parents exactly, and what lies below it.

@@ -1,7 +1,7 @@
 //! Host patterns: which hosts and ports a rule is about.
 
 use crate::{
-    Host, HostError, HostName, Port, PortError, Target, TargetError, Tier, quote::Quoted,
+    Host, HostError, HostName, Net, Port, PortError, Target, TargetError, Tier, quote::Quoted,
     target::split_port,
 };
 use std::fmt;
@@ -40,8 +40,11 @@ pub enum HostScope {
 impl HostPattern {
     /// Reads a pattern as people write it; Unicode names are converted to A-labels.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
-        if text.contains("://") || text.contains('/') {
-            return Err(PatternError::Url { text: text.into() });
+        if text.contains('/') {
+            return Err(match Net::parse(text) {
+                Ok(_) => PatternError::Net { text: text.into() },
+                Err(_) => PatternError::Url { text: text.into() },
+            });
         }
         let (host, port) = split_port(text)?;
         Ok(Self {
@@ -148,6 +151,12 @@ pub enum PatternError {
         /// The text found.
         text: Box<str>,
     },
+    /// A network where a host is wanted.
+    #[error("{} is a network, not a host", Quoted(.text))]
+    Net {
+        /// The text found.
+        text: Box<str>,
+    },
     /// `*` anywhere but as the whole leftmost label, once.
     #[error("{} has a `*` that is not the whole first label", Quoted(.text))]
     Wildcard {
@@ -182,6 +191,7 @@ impl PatternError {
     pub fn help(&self) -> &'static str {
         match self {
             Self::Url { .. } => "write the host and, if wanted, a port, such as `example.com:443`",
+            Self::Net { .. } => "put it into a rule about networks (CIDR)",
             Self::Wildcard { .. } => {
                 "write `*.example.com` for every subdomain at any depth, or `*` for every host"
             }

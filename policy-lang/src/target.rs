@@ -42,6 +42,22 @@ impl Target {
         Ok(Self::new(host, port))
     }
 
+    /// Reads an `http://` or `https://` URL, with the scheme's port where it names none.
+    ///
+    /// Only the authority matters here; it ends at the first `/`, `?` or `#`.
+    pub fn from_url(url: &str) -> Result<Self, TargetError> {
+        let (scheme, rest) = url
+            .split_once("://")
+            .ok_or_else(|| TargetError::Scheme { text: url.into() })?;
+        let port = match scheme.to_ascii_lowercase().as_str() {
+            "http" => Port::HTTP,
+            "https" => Port::HTTPS,
+            _ => return Err(TargetError::Scheme { text: url.into() }),
+        };
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        Self::parse(rest.get(..end).unwrap_or(rest), Some(port))
+    }
+
     /// The host.
     pub fn host(&self) -> &Host {
         &self.host
@@ -124,6 +140,12 @@ pub enum TargetError {
         /// The authority found.
         text: Box<str>,
     },
+    /// A URL that is neither `http:` nor `https:`.
+    #[error("{} is not an `http://` or `https://` URL", Quoted(.text))]
+    Scheme {
+        /// The URL found.
+        text: Box<str>,
+    },
     /// No port, and none implied.
     #[error("port is missing")]
     NoPort,
@@ -145,6 +167,7 @@ impl TargetError {
             }
             Self::Control { .. } => "write host and port alone",
             Self::Colons { .. } => "write IPv6 addresses in brackets, such as `[::1]:8080`",
+            Self::Scheme { .. } => "only HTTP and HTTPS go through the proxy",
             Self::NoPort => "write `host:port`",
             Self::Port(error) => error.help(),
             Self::Host(error) => error.help(),

@@ -55,17 +55,18 @@ impl<'a> Reader<'a> {
         };
         let top = self.object(top, "the file")?;
         let mut document = self.empty();
-        for (key, value) in top {
-            match Key::TOP.into_iter().find(|known| known.name() == key) {
+        for member in top {
+            let slot = match Key::TOP
+                .into_iter()
+                .find(|known| known.name() == member.key)
+            {
                 Some(known) => {
-                    document.layout.push(Slot::Known(known));
-                    self.known(known, value, &mut document);
+                    self.known(known, member.value, &mut document);
+                    Slot::Known(known)
                 }
-                None => {
-                    let slot = self.unknown(key, value, "");
-                    document.layout.push(slot);
-                }
-            }
+                None => self.unknown(member, ""),
+            };
+            document.layout.push(slot);
         }
         if document.policy.is_none() {
             self.warn(0, WarningKind::NoPolicy);
@@ -120,17 +121,18 @@ impl<'a> Reader<'a> {
     }
 
     fn network(&mut self, value: &'a RawValue, document: &mut Document) {
-        for (key, value) in self.object(value, "network").into_iter().flatten() {
-            match Key::NETWORK.into_iter().find(|known| known.name() == key) {
+        for member in self.object(value, "network").into_iter().flatten() {
+            let slot = match Key::NETWORK
+                .into_iter()
+                .find(|known| known.name() == member.key)
+            {
                 Some(known) => {
-                    document.network_layout.push(Slot::Known(known));
-                    self.known(known, value, document);
+                    self.known(known, member.value, document);
+                    Slot::Known(known)
                 }
-                None => {
-                    let slot = self.unknown(key, value, "network.");
-                    document.network_layout.push(slot);
-                }
-            }
+                None => self.unknown(member, "network."),
+            };
+            document.network_layout.push(slot);
         }
     }
 
@@ -207,28 +209,42 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn object(&mut self, value: &'a RawValue, key: &str) -> Option<Vec<(String, &'a RawValue)>> {
+    /// The members of an object, each with the offset of its key.
+    fn object(&mut self, value: &'a RawValue, key: &str) -> Option<Vec<Member<'a>>> {
         let Ok(Object(entries)) = serde_json::from_str(value.get()) else {
             return self.wrong_type(value, key, "an object");
         };
-        let mut seen: HashMap<&str, Position> = HashMap::new();
-        for (key, value) in &entries {
-            let at = self.lines.position(self.offset(value));
-            if let Some(first) = seen.insert(key, at) {
-                let key = key.as_str().into();
-                self.fail::<()>(self.offset(value), Problem::DuplicateKey { key, first });
+        let mut members: Vec<Member<'_>> = Vec::with_capacity(entries.len());
+        let mut first_at: HashMap<String, usize> = HashMap::new();
+        // Between one value and the next stand a comma, the key and a colon.
+        let mut from = self.offset(value);
+        for (key, value) in entries {
+            let at = self.quote_after(from);
+            from = self.offset(value) + value.get().len();
+            match first_at.insert(key.clone(), at) {
+                Some(first) => {
+                    let first = self.lines.position(first);
+                    let key = key.into();
+                    self.fail::<()>(at, Problem::DuplicateKey { key, first });
+                }
+                None => members.push(Member { key, at, value }),
             }
         }
-        Some(entries)
+        Some(members)
     }
 
-    fn unknown(&mut self, key: String, value: &RawValue, prefix: &str) -> Slot {
+    fn quote_after(&self, offset: usize) -> usize {
+        let rest = self.text.get(offset..).unwrap_or("");
+        offset + rest.find('"').unwrap_or(0)
+    }
+
+    fn unknown(&mut self, member: Member<'_>, prefix: &str) -> Slot {
         // Editors put `$schema` there to know how to help.
-        if key != "$schema" {
-            let key = format!("{prefix}{key}").into();
-            self.warn(self.offset(value), WarningKind::UnknownKey { key });
+        if member.key != "$schema" {
+            let key = format!("{prefix}{}", member.key).into();
+            self.warn(member.at, WarningKind::UnknownKey { key });
         }
-        Slot::Unknown(key, value.to_owned())
+        Slot::Unknown(member.key, member.value.to_owned())
     }
 
     fn note_duplicates<T: Eq + Hash>(&mut self, list: &List<T>) {
@@ -257,10 +273,13 @@ impl<'a> Reader<'a> {
 
     fn syntax_error(&mut self, error: &serde_json::Error) {
         let message = error.to_string();
-        let message = message.split(" at line ").next().unwrap_or(&message).into();
-        let line_start = self.lines.start_of(error.line());
-        // serde_json counts bytes, and puts the end of input one past the last.
-        let offset = line_start + error.column().saturating_sub(1);
+        let message = message.split(" at line ").next().unwrap_or(&message);
+        // serde_json counts bytes, and stays on the last one when the input ends.
+        let offset = match error.is_eof() {
+            true => self.text.len(),
+            false => self.lines.start_of(error.line()) + error.column().saturating_sub(1),
+        };
+        let message = message.replace("EOF while", "the file ends while").into();
         self.fail::<()>(offset, Problem::Syntax { message });
     }
 
@@ -284,6 +303,13 @@ impl<'a> Reader<'a> {
             kind,
         });
     }
+}
+
+/// A key and its value in the file.
+struct Member<'a> {
+    key: String,
+    at: usize,
+    value: &'a RawValue,
 }
 
 /// Where each line starts, so that a position costs a binary search and not a scan of the file.
