@@ -1,15 +1,24 @@
 //! The program that is PID 1 of a sandbox.
 //!
 //! [`boot`] turns the initramfs into the sandbox's root. [`init`] then runs for the machine's life: it
-//! answers the host on the control port (configure once, exec, shut down) and carries TCP connections
-//! from `host.docker.internal:3128` to the proxy on the data port.
+//! answers the host on the control port ([`configure`] once, [`exec`], shut down) and carries TCP
+//! connections from `host.docker.internal:3128` to the proxy on the data port ([`relay`]).
 //!
 //! Everything in here runs inside the attacker's machine, with the attacker as root. None of it
 //! protects the host; it is convenience for the programs inside. What protects the host is that the
 //! machine has no other way out.
 
 pub mod boot;
+pub mod configure;
 pub mod console;
-mod device;
+pub mod control;
+pub mod environment;
+pub mod exec;
 pub mod init;
+pub mod relay;
+pub mod stop;
+pub mod trust;
+
+mod device;
+mod files;
 mod port;

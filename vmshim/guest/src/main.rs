@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use guest::{boot, console, init};
+use guest::{boot, console, init, stop};
 
 fn main() -> ExitCode {
     if rustix::process::getpid() != rustix::process::Pid::INIT {
@@ -17,5 +17,5 @@ fn main() -> ExitCode {
         Err(error) => error.to_string(),
     };
     console::line(&format!("the guest cannot go on: {error}"));
-    init::power_off()
+    stop::power_off()
 }

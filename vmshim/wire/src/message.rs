@@ -25,7 +25,10 @@ pub enum Request {
     /// Run a program.
     Exec(Exec),
     /// End every process, unmount, power off.
-    Shutdown,
+    Shutdown {
+        /// How long processes have between SIGTERM and SIGKILL, in milliseconds.
+        grace_ms: u32,
+    },
 }
 
 /// What the guest answers to [`Request::Boot`] and [`Request::Shutdown`].

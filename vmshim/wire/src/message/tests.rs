@@ -4,7 +4,7 @@ use super::*;
 async fn what_is_written_is_read() {
     let rows = [
         Request::Boot,
-        Request::Shutdown,
+        Request::Shutdown { grace_ms: 5000 },
         Request::Exec(Exec {
             argv: vec!["ls".into(), "ä b\0".into()],
             env: vec![("A".into(), String::new())],

@@ -1,0 +1,125 @@
+//! A program's frames, from and to any streams.
+
+use std::io;
+
+use bytes::Bytes;
+use futures::{SinkExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::mpsc;
+use tokio_util::codec::{FramedRead, FramedWrite};
+use wire::exec::{Exit, HostCodec, ToGuest, ToHost};
+
+use super::window::Window;
+use super::{AttachError, Event};
+
+/// What a program gets that writes to a pipe nobody reads.
+const SIGPIPE: u8 = 13;
+
+/// Carries a conversation to its end: `input` until it ends (`None` means that there never was any),
+/// output to `out` and `err`, and `events` as they happen.
+pub async fn converse<S, O, E>(
+    stream: S,
+    input: Option<mpsc::Receiver<Bytes>>,
+    out: O,
+    err: E,
+    events: impl AsyncFnMut() -> Event,
+) -> Result<Exit, AttachError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    O: AsyncWrite + Unpin,
+    E: AsyncWrite + Unpin,
+{
+    let (reader, writer) = tokio::io::split(stream);
+    let window = Window::default();
+    // Two halves, so that a signal gets through while the output is blocked.
+    tokio::select! {
+        biased;
+        heard = hear(FramedRead::new(reader, HostCodec), out, err, &window) => heard,
+        said = say(FramedWrite::new(writer, HostCodec), input, &window, events) => said,
+    }
+}
+
+/// Takes the guest's frames until the last.
+async fn hear<S, O, E>(
+    mut frames: FramedRead<ReadHalf<S>, HostCodec>,
+    mut out: O,
+    mut err: E,
+    window: &Window,
+) -> Result<Exit, AttachError>
+where
+    S: AsyncRead,
+    O: AsyncWrite + Unpin,
+    E: AsyncWrite + Unpin,
+{
+    while let Some(frame) = frames.next().await {
+        let written = match frame? {
+            ToHost::Started => Ok(()),
+            ToHost::Stdout(bytes) => write(&mut out, &bytes).await,
+            ToHost::Stderr(bytes) => write(&mut err, &bytes).await,
+            ToHost::StdinTaken(count) => {
+                window.give_back(count).map_err(|_| AttachError::Window)?;
+                Ok(())
+            }
+            ToHost::Exit(exit) => return Ok(exit),
+            ToHost::Error(error) => return Err(error.into()),
+        };
+        match written {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                return Ok(Exit::Signal(SIGPIPE));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(AttachError::Gone)
+}
+
+async fn write<W: AsyncWrite + Unpin>(to: &mut W, bytes: &[u8]) -> io::Result<()> {
+    to.write_all(bytes).await?;
+    to.flush().await
+}
+
+/// Sends what happens here. Ends only by an error or by the end of this process.
+async fn say<S: AsyncWrite>(
+    mut frames: FramedWrite<WriteHalf<S>, HostCodec>,
+    mut input: Option<mpsc::Receiver<Bytes>>,
+    window: &Window,
+    mut events: impl AsyncFnMut() -> Event,
+) -> Result<Exit, AttachError> {
+    let mut chunk: Option<Bytes> = None;
+    loop {
+        let frame = tokio::select! {
+            event = events() => match event {
+                Event::Resized { rows, cols } => ToGuest::Resize { rows, cols },
+                Event::Signalled(signal) => ToGuest::Signal(signal),
+                Event::Ended(signal) => return Ok(Exit::Signal(signal)),
+            },
+            read = next(&mut input), if chunk.is_none() => match read {
+                Some(bytes) => {
+                    chunk = Some(bytes);
+                    continue;
+                }
+                None => ToGuest::StdinEof,
+            },
+            () = window.take(chunk.as_ref().map_or(0, Bytes::len)), if chunk.is_some() => {
+                ToGuest::Stdin(chunk.take().unwrap_or_default())
+            }
+        };
+        if frames.send(frame).await.is_err() {
+            // The guest has closed; what it said last is still to be heard.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// The next chunk, or once the end; then it waits for ever.
+async fn next(input: &mut Option<mpsc::Receiver<Bytes>>) -> Option<Bytes> {
+    let Some(receiver) = input else {
+        return std::future::pending().await;
+    };
+    let chunk = receiver.recv().await;
+    if chunk.is_none() {
+        *input = None;
+    }
+    chunk
+}
