@@ -1,0 +1,39 @@
+# One word a chore. `make run` and `make test` are the two a newcomer needs.
+
+CARGO ?= cargo
+BIN := target/release/sandbox
+
+.PHONY: run test check lint fmt build setup doc clean
+
+run: setup build ## boot a microVM around this folder and show what it can and cannot reach
+	@./scripts/tour $(BIN)
+
+test: setup ## every test, those that boot microVMs included
+	@./scripts/test
+
+check: ## the everyday loop: format, clippy and the tests that need no microVM
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) test --workspace -- --skip microvm
+
+lint: ## everything that is checked without running it
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	./scripts/deny
+	$(CARGO) test --test it -- edges
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
+
+fmt: ## put every file in the house style
+	$(CARGO) fmt --all
+
+build: ## the release binary
+	$(CARGO) build --release
+
+setup: ## install the system packages that are missing
+	@./scripts/setup
+
+doc: ## the crates' documentation
+	$(CARGO) doc --workspace --no-deps --open
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,55 @@
+//! The processes of a running sandbox. They are this program, started by its supervisor.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use proxy::{Accept, Options, Proxy};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args::{InternalCommand, InternalProxyArgs};
+use crate::channel::Channel;
+use crate::report::{Failure, Outcome};
+
+pub(super) fn run(command: InternalCommand) -> Outcome {
+    match command {
+        InternalCommand::Supervise => crate::lifecycle::supervise(),
+        InternalCommand::Helper(args) => crate::lifecycle::helper(&args.role),
+        InternalCommand::Proxy(args) => proxy(args),
+    }
+}
+
+fn proxy(args: InternalProxyArgs) -> Outcome {
+    let runtime = tokio::runtime::Runtime::new()
+        .map_err(|error| Failure::doing("cannot start the proxy", &error))?;
+    runtime.block_on(async {
+        let options = Options {
+            dns: args.dns,
+            log: Some(args.log),
+            admin: Some(args.admin),
+            advice: Some(format!("sandbox network proxy {}", args.name)),
+            ..Options::new(args.name, args.config, args.ca_dir)
+        };
+        let proxy = Proxy::start(options)
+            .await
+            .map_err(|error| Failure::of(&error).maybe_help(error.help()))?;
+        until_told_to_stop(proxy, Channel::new(args.channel)).await
+    })
+}
+
+/// Serves until SIGTERM or SIGINT, then lets what is under way finish.
+pub(super) async fn until_told_to_stop<A>(proxy: Arc<Proxy>, listener: A) -> Outcome
+where
+    A: Accept + Send + 'static,
+{
+    let watch = |kind| signal(kind).map_err(|error| Failure::doing("cannot watch signals", &error));
+    let mut terminate = watch(SignalKind::terminate())?;
+    let mut interrupt = watch(SignalKind::interrupt())?;
+    let serving = tokio::spawn(Arc::clone(&proxy).serve(listener));
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    serving.abort();
+    proxy.shutdown().await;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,39 @@
+//! One file a command.
+
+mod create;
+mod exec;
+mod inspect;
+mod internal;
+mod ls;
+mod network_log;
+mod network_proxy;
+mod policy;
+mod prepare;
+mod proxy;
+mod rm;
+mod run;
+mod stop;
+mod version;
+
+use crate::args::{Command, NetworkCommand, PolicyCommand};
+use crate::report::Outcome;
+
+pub(crate) fn run(command: Command) -> Outcome {
+    match command {
+        Command::Run(args) => run::run(args),
+        Command::Create(args) => create::run(args),
+        Command::Exec(args) => exec::run(args),
+        Command::Ls(args) => ls::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Stop(args) => stop::run(&args),
+        Command::Rm(args) => rm::run(&args),
+        Command::Network(NetworkCommand::Proxy(args)) => network_proxy::run(&args),
+        Command::Network(NetworkCommand::Log(args)) => network_log::run(&args),
+        Command::Policy(PolicyCommand::Explain(args)) => policy::explain(&args),
+        Command::Policy(PolicyCommand::Check(args)) => policy::check(&args),
+        Command::Proxy(args) => proxy::run(args),
+        Command::Prepare => prepare::run(),
+        Command::Version => version::run(),
+        Command::Internal(command) => internal::run(command),
+    }
+}

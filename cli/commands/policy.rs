@@ -1,0 +1,89 @@
+//! `sandbox policy`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use policy_lang::{Host, Port, Target};
+
+use crate::args::{CheckArgs, ExplainArgs, PolicySource};
+use crate::policy_file::{self, PolicyFile};
+use crate::report::{self, Failure, Outcome, USAGE};
+use crate::state::Paths;
+
+pub(super) fn check(args: &CheckArgs) -> Outcome {
+    let path = file_of(&args.source)?;
+    let file = PolicyFile::read(&path)?;
+    for warning in &file.warnings {
+        report::say(format_args!("warning: {warning}"));
+    }
+    let rules = file.policy.rules().iter();
+    let written = rules.filter(|rule| rule.origin != policy_lang::Origin::BuiltIn);
+    report::say(format_args!(
+        "`{}` is good: default {}, {} rules",
+        path.display(),
+        file.policy.default_action(),
+        written.count()
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Exits with 0 where the request would be allowed and 1 where it would be denied.
+pub(super) fn explain(args: &ExplainArgs) -> Outcome {
+    let target = target(&args.target)?;
+    let file = PolicyFile::read(&file_of(&args.source)?)?;
+    let addrs = if !args.ip.is_empty() {
+        args.ip.clone()
+    } else if let Host::Addr(addr) = target.host() {
+        vec![*addr]
+    } else {
+        Vec::new()
+    };
+    let local = proxy::local_addrs();
+    let explanation = file.policy.explain(&target, &addrs, &local);
+    if args.json {
+        report::print_json(&explanation)?;
+    } else {
+        report::print(&explanation)?;
+        if addrs.is_empty() {
+            report::say("the addresses it resolves to are judged when the request is made; try some with --ip");
+        }
+    }
+    Ok(if explanation.action.is_allow() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(report::FAILED)
+    })
+}
+
+/// The file that the options name.
+fn file_of(source: &PolicySource) -> Result<PathBuf, Failure> {
+    if let Some(path) = &source.config {
+        return Ok(path.clone());
+    }
+    let paths = Paths::from_env()?;
+    match &source.sandbox {
+        Some(name) => Ok(paths.open(name)?.config()),
+        None => {
+            policy_file::ensure_default(&paths)?;
+            Ok(paths.default_policy())
+        }
+    }
+}
+
+/// A URL's scheme gives the port; anything else means HTTPS unless it says otherwise.
+fn target(text: &str) -> Result<Target, Failure> {
+    let (default, rest) = match text.split_once("://") {
+        Some(("https", rest)) => (443, rest),
+        Some(("http", rest)) => (80, rest),
+        Some((scheme, _)) => {
+            return Err(Failure::new(format!("`{scheme}:` is not a scheme that leaves a sandbox"))
+                .help("use http or https")
+                .code(USAGE));
+        }
+        None => (443, text),
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    Target::parse(authority, Port::new(default)).map_err(|error| {
+        Failure::doing(format!("`{text}`"), &error).code(USAGE)
+    })
+}

@@ -1,0 +1,79 @@
+//! Running a command inside, with the caller's terminal.
+
+use std::process::ExitCode;
+
+use vmshim::attach::{self, AttachError};
+use vmshim::client::Client;
+use wire::message::Exec;
+
+use crate::lifecycle::block_on;
+use crate::report::{EXEC_FAILED, Failure, Outcome};
+use crate::state::Sandbox;
+
+/// A command to run inside.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) command: Vec<String>,
+    pub(crate) env: Vec<(String, String)>,
+    /// `name|uid[:group|gid]`; the agent if not given.
+    pub(crate) user: Option<String>,
+    pub(crate) workdir: Option<String>,
+    pub(crate) stdin: bool,
+    pub(crate) tty: bool,
+    pub(crate) detach: bool,
+}
+
+impl Job {
+    /// An agent at work in the primary workspace, at the caller's terminal if there is one.
+    pub(crate) fn agent(sandbox: &Sandbox, command: Vec<String>) -> Self {
+        Self {
+            command,
+            env: Vec::new(),
+            user: None,
+            workdir: workdir(sandbox),
+            stdin: true,
+            tty: attach::stdin_is_tty(),
+            detach: false,
+        }
+    }
+}
+
+/// Where commands start unless told otherwise.
+pub(crate) fn workdir(sandbox: &Sandbox) -> Option<String> {
+    let folder = sandbox.primary_workspace()?;
+    Some(folder.to_string_lossy().into_owned())
+}
+
+/// Runs the command; its exit code is ours.
+pub(crate) fn run(client: &Client, job: Job) -> Outcome {
+    if job.tty && !attach::stdin_is_tty() {
+        return Err(Failure::new("the input is not a terminal")
+            .help("leave out -t, or run this at a terminal")
+            .code(EXEC_FAILED));
+    }
+    let tty = job.tty.then(attach::local_tty).transpose();
+    let exec = Exec {
+        argv: job.command,
+        env: job.env,
+        cwd: job.workdir,
+        user: job.user,
+        tty: tty.map_err(|error| Failure::doing("cannot read the terminal's size", &error))?,
+        stdin: job.stdin,
+        detach: job.detach,
+    };
+    block_on(converse(client, exec)).map_err(|failure| failure.code_unless_set(EXEC_FAILED))
+}
+
+async fn converse(client: &Client, exec: Exec) -> Outcome {
+    let stream = client
+        .exec(&exec)
+        .await
+        .map_err(|error| Failure::of(&error))?;
+    match attach::attach(stream, &exec).await {
+        Ok(exit) => Ok(ExitCode::from(exit.shell_code())),
+        Err(AttachError::Exec(error)) => {
+            Err(Failure::of(&error).code(error.kind.exit_code()))
+        }
+        Err(error) => Err(Failure::of(&error)),
+    }
+}

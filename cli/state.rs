@@ -1,0 +1,317 @@
+//! Where things are on disk, and the record of one sandbox.
+//!
+//! State is files and nothing else: a directory per sandbox that appears complete or not at all.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use vmshim::lock::Lock;
+
+use crate::name::SandboxName;
+use crate::report::Failure;
+
+/// The directories that this user's sandboxes live in.
+#[derive(Debug, Clone)]
+pub(crate) struct Paths {
+    home: PathBuf,
+    cache: PathBuf,
+    runtime: PathBuf,
+}
+
+impl Paths {
+    /// Reads `HOME`, `SANDBOX_CACHE` and `XDG_RUNTIME_DIR`.
+    pub(crate) fn from_env() -> Result<Self, Failure> {
+        let home = absolute_var("HOME").ok_or_else(|| {
+            Failure::new("the environment has no `HOME`, so there is nowhere to keep sandboxes")
+                .help("set HOME to an absolute path")
+        })?;
+        let cache = absolute_var("SANDBOX_CACHE").unwrap_or_else(|| home.join(".sandboxd"));
+        let uid = rustix::process::geteuid().as_raw();
+        let runtime = absolute_var("XDG_RUNTIME_DIR")
+            .map(|dir| dir.join("sandbox"))
+            .unwrap_or_else(|| PathBuf::from(format!("/tmp/sandbox-{uid}")));
+        Ok(Self {
+            home,
+            cache,
+            runtime,
+        })
+    }
+
+    /// The policy that new sandboxes start with.
+    pub(crate) fn default_policy(&self) -> PathBuf {
+        self.home.join(".sandboxd/proxy-config.json")
+    }
+
+    /// Kernels and templates, shared by all sandboxes.
+    pub(crate) fn cache(&self) -> &Path {
+        &self.cache
+    }
+
+    /// The directory that holds one directory a sandbox.
+    pub(crate) fn sandboxes(&self) -> PathBuf {
+        self.home.join(".docker/sandboxes/vm")
+    }
+
+    pub(crate) fn sandbox(&self, name: &SandboxName) -> PathBuf {
+        self.sandboxes().join(name.as_str())
+    }
+
+    /// The sockets of one running sandbox. Short, and free of the sandbox's name: the kernel
+    /// takes no socket path of more than 107 bytes (`unix(7)`).
+    pub(crate) fn runtime(&self, id: &str) -> Result<PathBuf, Failure> {
+        private_dir(&self.runtime)?;
+        Ok(self.runtime.join(id))
+    }
+}
+
+fn absolute_var(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name)
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+}
+
+/// Makes `dir` if need be and insists that nobody else can write into it: in `/tmp` another user
+/// may have made it first.
+fn private_dir(dir: &Path) -> Result<(), Failure> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    let meta = made
+        .and_then(|()| fs::symlink_metadata(dir))
+        .map_err(|error| Failure::doing(format!("cannot make `{}`", dir.display()), &error))?;
+    let ours = meta.uid() == rustix::process::geteuid().as_raw();
+    if !meta.is_dir() || !ours || meta.mode() & 0o022 != 0 {
+        return Err(Failure::new(format!(
+            "`{}` is not a directory that only you can write to",
+            dir.display()
+        ))
+        .help("remove it, or set XDG_RUNTIME_DIR to a private directory"));
+    }
+    Ok(())
+}
+
+/// A folder that the guest sees at the same path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Workspace {
+    pub(crate) path: PathBuf,
+    #[serde(default)]
+    pub(crate) read_only: bool,
+}
+
+/// What `sandbox.json` holds: everything that was fixed when the sandbox was created.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Record {
+    /// The layout of this file; a newer one is refused, not guessed at.
+    pub(crate) version: u32,
+    /// Twelve hexadecimal digits, made at creation; names the sandbox's sockets.
+    pub(crate) id: String,
+    pub(crate) name: SandboxName,
+    pub(crate) agent: String,
+    /// The first is the primary one: commands start there.
+    pub(crate) workspaces: Vec<Workspace>,
+    pub(crate) template: String,
+    /// The template's image. Its layout is what the sandbox's disk lies over: a template that is
+    /// built anew later is another file.
+    pub(crate) image: PathBuf,
+    /// RFC 3339, UTC.
+    pub(crate) created_at: String,
+    pub(crate) cpus: u32,
+    pub(crate) memory_mib: u32,
+    pub(crate) disk_gib: u32,
+}
+
+/// The layout of `sandbox.json` that this program writes.
+pub(crate) const RECORD_VERSION: u32 = 1;
+
+/// One sandbox on disk.
+#[derive(Debug, Clone)]
+pub(crate) struct Sandbox {
+    pub(crate) record: Record,
+    pub(crate) dir: PathBuf,
+}
+
+impl Sandbox {
+    pub(crate) fn config(&self) -> PathBuf {
+        self.dir.join("proxy-config.json")
+    }
+
+    pub(crate) fn ca_dir(&self) -> PathBuf {
+        self.dir.join("proxy_cacerts")
+    }
+
+    pub(crate) fn network_log(&self) -> PathBuf {
+        self.dir.join("network.jsonl")
+    }
+
+    pub(crate) fn primary_workspace(&self) -> Option<&Path> {
+        self.record.workspaces.first().map(|w| w.path.as_path())
+    }
+
+    /// Whether a supervisor holds the sandbox's lock; the lock goes with the process that holds
+    /// it, however that ends.
+    pub(crate) fn is_running(&self) -> bool {
+        Lock::is_taken(&self.dir.join("lock"))
+    }
+}
+
+impl Paths {
+    /// Opens the sandbox called `name`.
+    pub(crate) fn open(&self, name: &SandboxName) -> Result<Sandbox, Failure> {
+        self.find(name)?.ok_or_else(|| {
+            Failure::new(format!("there is no sandbox `{name}`"))
+                .help("list them with `sandbox ls`, or make one with `sandbox create`")
+        })
+    }
+
+    /// The same, where its absence is no mistake.
+    pub(crate) fn find(&self, name: &SandboxName) -> Result<Option<Sandbox>, Failure> {
+        let dir = self.sandbox(name);
+        let file = dir.join("sandbox.json");
+        let text = match fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                return Err(Failure::doing(
+                    format!("cannot read `{}`", file.display()),
+                    &error,
+                ));
+            }
+        };
+        let record: Record = serde_json::from_str(&text).map_err(|error| {
+            Failure::doing(format!("`{}` is damaged", file.display()), &error)
+                .help(format!("remove the sandbox with `sandbox rm {name}`"))
+        })?;
+        if record.version > RECORD_VERSION {
+            return Err(Failure::new(format!(
+                "sandbox `{name}` was made by a newer version of this program"
+            ))
+            .help("update `sandbox`, or remove the sandbox with the version that made it"));
+        }
+        Ok(Some(Sandbox { record, dir }))
+    }
+
+    /// Every sandbox, by name. A damaged one is reported in its place.
+    pub(crate) fn all(&self) -> Result<Vec<Result<Sandbox, Failure>>, Failure> {
+        let dir = self.sandboxes();
+        let entries = match fs::read_dir(&dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => {
+                return Err(Failure::doing(
+                    format!("cannot list `{}`", dir.display()),
+                    &error,
+                ));
+            }
+        };
+        let mut names: Vec<SandboxName> = entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok()?.parse().ok())
+            .collect();
+        names.sort();
+        Ok(names
+            .iter()
+            .filter_map(|name| self.find(name).transpose())
+            .collect())
+    }
+
+    /// Puts a new sandbox in place. `fill` gets a directory of its own to fill; only when it has
+    /// succeeded does the sandbox exist.
+    pub(crate) fn install(
+        &self,
+        record: Record,
+        fill: impl FnOnce(&Path) -> Result<(), Failure>,
+    ) -> Result<Sandbox, Failure> {
+        let parent = self.sandboxes();
+        let cannot = |error: io::Error| {
+            Failure::doing(format!("cannot write to `{}`", parent.display()), &error)
+        };
+        fs::create_dir_all(&parent).map_err(cannot)?;
+        // The leading dot keeps a half-made directory from being any sandbox's name.
+        let staging = tempfile::Builder::new()
+            .prefix(".new-")
+            .tempdir_in(&parent)
+            .map_err(cannot)?;
+        fill(staging.path())?;
+        write_json(&staging.path().join("sandbox.json"), &record)?;
+        let dir = self.sandbox(&record.name);
+        match fs::rename(staging.path(), &dir) {
+            Ok(()) => {
+                // The directory has a new name: there is nothing left to remove.
+                let _ = staging.keep();
+                sync_dir(&parent).map_err(cannot)?;
+                Ok(Sandbox { record, dir })
+            }
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists
+                ) =>
+            {
+                Err(Failure::new(format!(
+                    "there is a sandbox `{}` already",
+                    record.name
+                ))
+                .help("choose another name with --name"))
+            }
+            Err(error) => Err(cannot(error)),
+        }
+    }
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Failure> {
+    let mut text = serde_json::to_string_pretty(value)
+        .map_err(|error| Failure::doing(format!("cannot write `{}`", path.display()), &error))?;
+    text.push('\n');
+    replace(path, text.as_bytes())
+}
+
+/// Replaces the content of `path`: a crash at any instant leaves the old or the new.
+pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    let write = || -> io::Result<()> {
+        let dir = path.parent().unwrap_or(Path::new("."));
+        let mut file = tempfile::NamedTempFile::new_in(dir)?;
+        file.write_all(content)?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)?;
+        sync_dir(dir)
+    };
+    write().map_err(|error| Failure::doing(format!("cannot write `{}`", path.display()), &error))
+}
+
+/// Writes `path` unless it exists; of two that try at once, one wins and neither tears it.
+pub(crate) fn create_once(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    let write = || -> io::Result<()> {
+        let dir = path.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(dir)?;
+        let mut file = tempfile::NamedTempFile::new_in(dir)?;
+        file.write_all(content)?;
+        file.as_file().sync_all()?;
+        match file.persist_noclobber(path) {
+            Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => Err(error.error),
+            _ => sync_dir(dir),
+        }
+    };
+    write().map_err(|error| Failure::doing(format!("cannot write `{}`", path.display()), &error))
+}
+
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    fs::File::open(dir)?.sync_all()
+}
+
+/// Takes the lock that serialises changes to one sandbox's files; freed when dropped.
+pub(crate) fn lock_exclusive(path: &Path) -> Result<fs::File, Failure> {
+    use rustix::fs::{FlockOperation, flock};
+    let cannot =
+        |error: io::Error| Failure::doing(format!("cannot lock `{}`", path.display()), &error);
+    let file = fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(cannot)?;
+    flock(&file, FlockOperation::LockExclusive).map_err(|errno| cannot(errno.into()))?;
+    Ok(file)
+}

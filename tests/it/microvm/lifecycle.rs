@@ -1,0 +1,178 @@
+//! A sandbox from `create` to `rm`: what is inside, what gets out, what stays.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::process::Stdio;
+
+use super::Running;
+use crate::origin::Origin;
+use crate::support::Ran;
+
+#[test]
+fn a_sandbox_from_creation_to_removal() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("hello"), "hello from outside\n").unwrap();
+    let origin = Origin::serving(folder.path());
+    let roots = origin.roots();
+    let vm = Running::start("life", &[("SSL_CERT_FILE", roots.to_str().unwrap())]);
+
+    workspace(&vm);
+    commands(&vm);
+    no_way_around(&vm);
+    policy(&vm, &origin);
+    stopping_and_starting(&vm);
+    removal(&vm);
+}
+
+/// The workspace is at its own path, and what either side writes belongs to the caller outside and
+/// to the agent inside.
+fn workspace(vm: &Running) {
+    let project = vm.home.project().canonicalize().unwrap();
+    let project = project.to_str().unwrap();
+    assert_eq!(vm.ok_inside("pwd").trim(), project);
+
+    vm.ok_inside("echo from inside > inside.txt && chmod 750 inside.txt && ln -s inside.txt link");
+    let written = vm.home.project().join("inside.txt");
+    let meta = fs::metadata(&written).unwrap();
+    let ours = fs::metadata(vm.home.path()).unwrap();
+    assert_eq!((meta.uid(), meta.gid()), (ours.uid(), ours.gid()));
+    assert_eq!(meta.mode() & 0o777, 0o750);
+    assert_eq!(fs::read_to_string(&written).unwrap(), "from inside\n");
+    let link = fs::read_link(vm.home.project().join("link")).unwrap();
+    assert_eq!(link.to_str(), Some("inside.txt"));
+
+    fs::write(vm.home.project().join("outside.txt"), "from outside\n").unwrap();
+    assert_eq!(vm.ok_inside("cat outside.txt"), "from outside\n");
+    assert_eq!(vm.ok_inside("stat -c %U outside.txt").trim(), "agent");
+
+    // Root inside is still the caller outside.
+    vm.ok_inside("sudo touch by-root");
+    let by_root = fs::metadata(vm.home.project().join("by-root")).unwrap();
+    assert_eq!(by_root.uid(), ours.uid());
+
+    // A symbolic link leads nowhere outside of the folder.
+    std::os::unix::fs::symlink(vm.home.path(), vm.home.project().join("out")).unwrap();
+    fs::write(vm.home.path().join("secret"), "secret").unwrap();
+    assert_ne!(vm.inside("cat out/secret").code, 0);
+}
+
+/// `exec`: output, input, exit codes, users, environment, terminal.
+fn commands(vm: &Running) {
+    for (script, code) in [("exit 0", 0), ("exit 42", 42), ("kill -9 $$", 137)] {
+        assert_eq!(vm.inside(script).code, code, "{script}");
+    }
+    let both = vm.inside("echo out; echo err >&2");
+    assert_eq!((both.stdout.as_str(), both.stderr.as_str()), ("out\n", "err\n"));
+
+    for (command, code) in [("/no/such/program", 127), ("/etc/passwd", 126)] {
+        let ran = Ran::from(vm.command(&["exec", vm.name, command]).output().unwrap());
+        assert_eq!(ran.code, code, "{ran:?}");
+        assert!(ran.stderr.contains(command), "{ran:?}");
+    }
+
+    let mut cat = vm.command(&["exec", "-i", vm.name, "sha256sum"]);
+    let mut cat = cat.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    cat.stdin.take().unwrap().write_all(&[7; 300_000]).unwrap();
+    let summed = Ran::from(cat.wait_with_output().unwrap());
+    // SHA-256 of 300,000 bytes of the value 7.
+    let expected = "08f166476de183f7a1b2874d544d37912aaf8d19b92013e1aafe233ba231024a";
+    assert_eq!(summed.stdout.split(' ').next(), Some(expected), "{summed:?}");
+
+    let printed = vm.ok(&["exec", "-e", "COLOUR=green", "-u", "root", "-w", "/tmp", vm.name, "sh", "-c",
+        "id -un; pwd; echo $COLOUR"]);
+    assert_eq!(printed, "root\n/tmp\ngreen\n");
+    assert_eq!(vm.ok_inside("id -un; id -u; echo $HOME"), "agent\n1000\n/home/agent\n");
+
+    // A terminal of the size of the caller's.
+    let mut script = std::process::Command::new("script");
+    let sandbox = env!("CARGO_BIN_EXE_sandbox");
+    let line = format!("stty rows 33 cols 101; {sandbox} exec -it {} sh -c 'tty; stty size'", vm.name);
+    script.args(["-q", "-e", "-c", &line, "/dev/null"]).stdin(Stdio::null());
+    for (key, value) in vm.command(&[]).get_envs() {
+        script.env(key, value.unwrap());
+    }
+    let shown = Ran::from(script.output().unwrap());
+    assert!(shown.stdout.contains("/dev/pts/"), "{shown:?}");
+    assert!(shown.stdout.contains("33 101"), "{shown:?}");
+}
+
+/// With the proxy's variables or without, there is one way out and it is filtered.
+fn no_way_around(vm: &Running) {
+    assert_eq!(vm.ok_inside("ls /sys/class/net").trim(), "lo");
+    // A service on the host's loopback: the guest must not find it.
+    let bait = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = bait.local_addr().unwrap().port();
+    bait.set_nonblocking(true).unwrap();
+    for script in [
+        "curl -sS --max-time 5 --noproxy '*' http://192.0.2.1/".to_owned(),
+        "timeout 5 bash -c 'echo x > /dev/udp/192.0.2.1/53'".to_owned(),
+        "getent hosts example.com".to_owned(),
+        "curl -sS --max-time 5 --noproxy '*' http://169.254.169.254/".to_owned(),
+        "curl -sS --max-time 5 --fail http://169.254.169.254/".to_owned(),
+        format!("curl -sS --max-time 5 --noproxy '*' http://127.0.0.1:{port}/"),
+        format!("curl -sS --max-time 5 --fail http://host.docker.internal:{port}/"),
+        format!("curl -sS --max-time 5 --fail -x http://host.docker.internal:3128 http://127.0.0.1:{port}/"),
+        format!("curl -sS --max-time 5 -p -x http://host.docker.internal:3128 http://localhost:{port}/"),
+    ] {
+        assert_ne!(vm.inside(&script).code, 0, "{script}");
+        let caught = bait.accept().unwrap_err();
+        assert_eq!(caught.kind(), std::io::ErrorKind::WouldBlock, "{script}");
+    }
+}
+
+/// Allowed, denied and changed, through interception.
+fn policy(vm: &Running, origin: &Origin) {
+    let port = origin.addr.port();
+    let get = format!("curl -sS --fail-with-body https://localhost:{port}/hello");
+    // `localhost` is the guest's own unless the proxy is asked for it.
+    let get = format!("{get} --noproxy '' -x http://host.docker.internal:3128");
+
+    let denied = vm.inside(&get);
+    assert_ne!(denied.code, 0, "{denied:?}");
+    assert_eq!(origin.requests(), 0);
+    let page = vm.inside(&format!(
+        "curl -sS -i -p -x http://host.docker.internal:3128 http://localhost:{port}/; true"
+    ));
+    let told = format!("{}{}", page.stdout, page.stderr);
+    assert!(told.contains("403"), "{told}");
+
+    vm.policy(&["--allow-host", &format!("localhost:{port}")]);
+    assert_eq!(vm.ok_inside(&get), "hello from outside\n");
+    assert_eq!(origin.requests(), 1);
+    let issuer = vm.ok_inside(&format!("{get} -v 2>&1 >/dev/null | grep -i issuer"));
+    assert!(issuer.contains("Sandbox Proxy CA"), "{issuer}");
+
+    vm.policy(&["--remove-host", &format!("localhost:{port}")]);
+    assert_ne!(vm.inside(&get).code, 0);
+    assert_eq!(origin.requests(), 2);
+
+    let log = vm.log();
+    let url = format!("https://localhost:{port}/hello");
+    assert!(log.lines().any(|line| line.ends_with(&format!("GET {url} allowed"))), "{log}");
+    assert!(log.lines().any(|line| line.contains("sandbox=life") && line.ends_with("denied")), "{log}");
+}
+
+/// What was installed and the policy outlive a restart.
+fn stopping_and_starting(vm: &Running) {
+    vm.ok_inside("sudo sh -c 'echo kept > /opt/kept'; echo mine > ~/mine");
+    let before = vm.ok(&["network", "proxy", vm.name]);
+    assert_eq!(vm.ok(&["stop", vm.name]).trim(), vm.name);
+    assert!(vm.ok(&["ls"]).contains("stopped"));
+    // `exec` starts what is stopped.
+    assert_eq!(vm.ok_inside("cat /opt/kept ~/mine"), "kept\nmine\n");
+    assert!(vm.ok(&["ls"]).contains("running"));
+    assert_eq!(vm.ok(&["network", "proxy", vm.name]), before);
+    let inspected = vm.ok(&["inspect", vm.name]);
+    let inspected: serde_json::Value = serde_json::from_str(&inspected).unwrap();
+    assert_eq!(inspected[0]["status"], "running");
+    assert_eq!(inspected[0]["name"], vm.name);
+}
+
+fn removal(vm: &Running) {
+    assert_eq!(vm.ok(&["rm", vm.name]).trim(), vm.name);
+    assert!(!vm.home.sandbox_dir(vm.name).exists());
+    assert_eq!(vm.ok(&["ls", "-q"]), "");
+    let kept = fs::read_to_string(vm.home.project().join("inside.txt")).unwrap();
+    assert_eq!(kept, "from inside\n", "the workspace stays");
+}
