@@ -31,7 +31,7 @@ pub fn initramfs(cache: &Cache, kernel: &Kernel, init: &[u8]) -> Result<PathBuf,
     Ok(dir.join("initramfs.cpio"))
 }
 
-/// `/init`, `/modules/order` and the modules that it lists.
+/// `/init`, `/modules/order` with a path a line, and the modules at those paths.
 fn archive(modules: &Path, init: &[u8]) -> Result<Vec<u8>, Error> {
     let order_path = modules.join("order");
     let order = fs::read_to_string(&order_path).map_err(Error::at(&order_path))?;
@@ -43,7 +43,11 @@ fn archive(modules: &Path, init: &[u8]) -> Result<Vec<u8>, Error> {
     };
     add("dev", 0o040_755, &[])?;
     add("modules", 0o040_755, &[])?;
-    add("modules/order", 0o100_644, order.as_bytes())?;
+    let paths: String = order
+        .lines()
+        .map(|name| format!("/modules/{name}\n"))
+        .collect();
+    add("modules/order", 0o100_644, paths.as_bytes())?;
     for name in order.lines() {
         let path = modules.join(name);
         let bytes = fs::read(&path).map_err(Error::at(&path))?;
@@ -104,7 +108,11 @@ mod tests {
         let wanted: [(&str, u32, &[u8]); 6] = [
             ("dev", 0o040_755, b""),
             ("modules", 0o040_755, b""),
-            ("modules/order", 0o100_644, b"b.ko\na.ko\n"),
+            (
+                "modules/order",
+                0o100_644,
+                b"/modules/b.ko\n/modules/a.ko\n",
+            ),
             ("modules/b.ko", 0o100_644, b"module b"),
             ("modules/a.ko", 0o100_644, b"module a"),
             ("init", 0o100_755, b"the init"),

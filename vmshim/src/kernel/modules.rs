@@ -17,7 +17,7 @@ const REQUIRED: [&str; 8] = [
 ];
 
 /// Loaded when the kernel has them as modules: a source of entropy, and checksums that erofs and ext4 look for.
-const OPTIONAL: [&str; 3] = ["crc32c_generic", "crc32c_intel", "virtio_rng"];
+const OPTIONAL: [&str; 2] = ["crc32c_generic", "virtio_rng"];
 
 /// Names the wanted set of modules; a kernel cached for another set is not reused.
 pub(super) fn set_id() -> String {

@@ -1,0 +1,64 @@
+//! Keeps the proxy running. Without it the guest has no way out; the guest itself need not notice a restart.
+
+use std::fs::File;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::{Child, Command};
+use tokio::time::Instant;
+
+use crate::spec::Spec;
+
+/// A proxy that lived this long is restarted at once; one that did not is waited for.
+const HEALTHY: Duration = Duration::from_secs(5);
+/// The first wait and the longest: a broken proxy must not be busy work, a mended one must not be awaited.
+const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
+
+/// Runs the proxy, again and again, until this future is dropped.
+pub(super) async fn keep(spec: Spec) {
+    let [shortest, longest] = PAUSES;
+    let mut pause = shortest;
+    loop {
+        let began = Instant::now();
+        if let Ok(mut proxy) = start(&spec) {
+            let _ = proxy.wait().await;
+        }
+        pause = if began.elapsed() >= HEALTHY {
+            shortest
+        } else {
+            (pause * 2).min(longest)
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+fn start(spec: &Spec) -> std::io::Result<Child> {
+    let Some((program, arguments)) = spec.proxy_command.split_first() else {
+        return Err(std::io::ErrorKind::NotFound.into());
+    };
+    // Overwritten at each start: it can't grow without end, and the latest complaint is the one to read.
+    let complaints = File::create(spec.state_dir.join("proxy.err"))?;
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(complaints)
+        .kill_on_drop(true);
+    let parent = super::own_pid();
+    // SAFETY: between fork and exec only system calls are made, without memory being allocated.
+    unsafe {
+        command.pre_exec(move || die_with(parent));
+    }
+    command.spawn()
+}
+
+/// The proxy is not a helper of ours, so it is bound to the supervisor from here.
+fn die_with(parent: i32) -> std::io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    let alive = rustix::process::getppid().map(rustix::process::Pid::as_raw_nonzero);
+    if alive.is_some_and(|pid| pid.get() == parent) {
+        return Ok(());
+    }
+    Err(std::io::ErrorKind::NotConnected.into())
+}
