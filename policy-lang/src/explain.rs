@@ -51,6 +51,8 @@ pub enum Outcome {
     Overruled,
     /// It covers the target, and so does a more specific rule.
     LessSpecific,
+    /// It blocks some requests only, and leaves the host to the next rule.
+    SomeRequests,
     /// It names another port.
     OtherPort,
     /// It is about a name above this one, and an exact name does not cover its subdomains.
@@ -67,6 +69,7 @@ impl fmt::Display for Outcome {
             Self::Decides => "decides",
             Self::Overruled => "loses: same pattern, and a block wins",
             Self::LessSpecific => "loses: less specific",
+            Self::SomeRequests => "blocks some requests only",
             Self::OtherPort => "does not match: another port",
             Self::NotSubdomains => "does not match: an exact name does not cover its subdomains",
             Self::NotApex => "does not match: a wildcard does not cover the name itself",
@@ -127,9 +130,10 @@ impl Policy {
             .chain(inner.iter().flat_map(|host| self.host_table().exact(host)));
         let near = self.host_table().near(target.host());
         let covering = about.map(|slot| {
-            let outcome = match slot.covers(target.port()) {
-                true => self.outcome(slot.rule, winner),
-                false => Outcome::OtherPort,
+            let outcome = match (slot.covers(target.port()), &slot.request) {
+                (false, _) => Outcome::OtherPort,
+                (true, Some(_)) if !slot.action.is_allow() => Outcome::SomeRequests,
+                (true, _) => self.outcome(slot.rule, winner),
             };
             self.candidate(slot.rule, outcome)
         });
@@ -203,7 +207,9 @@ impl Policy {
 
     fn miss(&self, id: RuleId) -> Outcome {
         match self.rule(id).map(|rule| &rule.effect) {
-            Some(Effect::Host(_, pattern)) if pattern.tier() == crate::Tier::Wildcard => {
+            Some(Effect::Host(_, pattern) | Effect::Request(_, pattern, _))
+                if pattern.tier() == crate::Tier::Wildcard =>
+            {
                 Outcome::NotApex
             }
             _ => Outcome::NotSubdomains,
@@ -214,6 +220,7 @@ impl Policy {
 fn same_subject(left: &Effect, right: &Effect) -> bool {
     match (left, right) {
         (Effect::Host(_, left), Effect::Host(_, right)) => left == right,
+        (Effect::Request(_, left, a), Effect::Request(_, right, b)) => (left, a) == (right, b),
         (Effect::Net(_, left), Effect::Net(_, right)) => left == right,
         _ => false,
     }

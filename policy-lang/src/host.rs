@@ -33,7 +33,7 @@ impl HostName {
         if !text.is_ascii() {
             return Err(HostError::NotAscii { text: text.into() });
         }
-        let name = canonical_name(text)?;
+        let name = canonical_name(text, text)?;
         if LOCALHOST_ALIASES.contains(&name.as_str()) {
             return Ok(Self(LOCALHOST.into()));
         }
@@ -45,7 +45,7 @@ impl HostName {
     /// The aliases of `localhost` are refused: a rule that names one could never match a request.
     pub fn from_config(text: &str) -> Result<Self, HostError> {
         let name = if text.is_ascii() {
-            canonical_name(text)?
+            canonical_name(text, text)?
         } else {
             let ascii = Uts46::new()
                 .to_ascii(
@@ -55,7 +55,7 @@ impl HostName {
                     DnsLength::Ignore,
                 )
                 .map_err(|_| HostError::NotIdna { text: text.into() })?;
-            canonical_name(&ascii)?
+            canonical_name(&ascii, text)?
         };
         if LOCALHOST_ALIASES.contains(&name.as_str()) {
             return Err(HostError::Alias { name: name.into() });
@@ -153,7 +153,8 @@ fn ends_in_a_number(text: &str) -> bool {
     }
 }
 
-fn canonical_name(text: &str) -> Result<String, HostError> {
+/// `shown` is the text as it was written, for errors.
+fn canonical_name(text: &str, shown: &str) -> Result<String, HostError> {
     let bare = text.strip_suffix('.').unwrap_or(text);
     if bare.is_empty() {
         return Err(HostError::Empty);
@@ -162,11 +163,11 @@ fn canonical_name(text: &str) -> Result<String, HostError> {
         return Err(HostError::LongName { bytes: bare.len() });
     }
     for label in bare.split('.') {
-        check_label(label, text)?;
+        check_label(label, shown)?;
     }
     let name = bare.to_ascii_lowercase();
     if ends_in_a_number(&name) {
-        return Err(HostError::OddIpv4 { text: text.into() });
+        return Err(HostError::OddIpv4 { text: shown.into() });
     }
     check_punycode(&name)?;
     Ok(name)

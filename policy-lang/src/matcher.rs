@@ -1,62 +1,76 @@
 //! Tables from hosts and addresses to rules, most specific first.
 
-use crate::{Action, Host, HostPattern, HostScope, Net, Port, RuleId};
+use crate::{
+    Action, Host, HostPattern, HostScope, Net, Port, RequestPattern, RuleId, pattern::width,
+};
 use ipnet::IpNet;
 use std::{collections::HashMap, net::IpAddr};
 
-/// One rule at one place of a table.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Slot<R> {
+/// One rule at one place of a table of hosts.
+#[derive(Debug)]
+pub(crate) struct HostSlot {
     pub(crate) rule: RuleId,
     pub(crate) action: Action,
-    /// What orders slots at the same place.
-    rank: R,
+    /// First and last; `None` is every port.
+    ports: Option<(Port, Port)>,
+    /// Which requests the rule is about; `None` is every request.
+    pub(crate) request: Option<Box<RequestPattern>>,
 }
 
-/// Ports of a host slot; `None` is every port.
-type Ports = Option<(Port, Port)>;
-
-impl Slot<Ports> {
+impl HostSlot {
     pub(crate) fn covers(&self, port: Port) -> bool {
-        self.rank
+        self.ports
             .is_none_or(|(first, last)| (first..=last).contains(&port))
     }
 
-    /// One port, then ranges from narrow to wide, then every port; of two equals the block first.
-    fn order(&self) -> (u32, Ports, bool) {
-        let width = self.rank.map_or(u32::MAX, |(first, last)| {
-            u32::from(last.get()) - u32::from(first.get())
-        });
-        (width, self.rank, self.action.is_allow())
+    /// One port, then ranges from narrow to wide, then every port; with requests before without; of two
+    /// equals the block first.
+    fn order(&self) -> impl Ord + use<'_> {
+        let any_request = self.request.is_none();
+        let request = self.request.as_deref().map(RequestPattern::order);
+        (
+            width(self.ports),
+            any_request,
+            request,
+            self.action.is_allow(),
+            self.ports,
+        )
     }
 }
 
 /// Host rules by host.
 #[derive(Debug, Default)]
 pub(crate) struct HostTable {
-    exact: HashMap<Host, Vec<Slot<Ports>>>,
-    below: HashMap<Box<str>, Vec<Slot<Ports>>>,
-    any: Vec<Slot<Ports>>,
+    exact: HashMap<Host, Vec<HostSlot>>,
+    below: HashMap<Box<str>, Vec<HostSlot>>,
+    any: Vec<HostSlot>,
 }
 
 impl HostTable {
-    pub(crate) fn insert(&mut self, rule: RuleId, action: Action, pattern: &HostPattern) {
+    pub(crate) fn insert(
+        &mut self,
+        rule: RuleId,
+        action: Action,
+        pattern: &HostPattern,
+        request: Option<&RequestPattern>,
+    ) {
         let place = match &pattern.scope {
             HostScope::Exact(host) => self.exact.entry(host.clone()).or_default(),
             HostScope::Below(name) => self.below.entry(name.as_str().into()).or_default(),
             HostScope::Any => &mut self.any,
         };
-        let slot = Slot {
+        let slot = HostSlot {
             rule,
             action,
-            rank: pattern.ports,
+            ports: pattern.ports,
+            request: request.cloned().map(Box::new),
         };
         let at = place.partition_point(|other| other.order() <= slot.order());
         place.insert(at, slot);
     }
 
     /// Every rule about `host`, whatever its port, most specific first. The order of DESIGN §4.
-    pub(crate) fn about<'t>(&'t self, host: &'t Host) -> impl Iterator<Item = &'t Slot<Ports>> {
+    pub(crate) fn about<'t>(&'t self, host: &'t Host) -> impl Iterator<Item = &'t HostSlot> {
         let name = match host {
             Host::Name(name) => Some(name),
             Host::Addr(_) => None,
@@ -70,12 +84,12 @@ impl HostTable {
     }
 
     /// The rules about exactly `host`.
-    pub(crate) fn exact(&self, host: &Host) -> impl Iterator<Item = &Slot<Ports>> + use<'_> {
+    pub(crate) fn exact(&self, host: &Host) -> impl Iterator<Item = &HostSlot> + use<'_> {
         self.exact.get(host).into_iter().flatten()
     }
 
     /// Rules about names near `host` that do not cover it: its parents exactly, and what lies below it.
-    pub(crate) fn near<'t>(&'t self, host: &'t Host) -> impl Iterator<Item = &'t Slot<Ports>> {
+    pub(crate) fn near<'t>(&'t self, host: &'t Host) -> impl Iterator<Item = &'t HostSlot> {
         let name = match host {
             Host::Name(name) => Some(name),
             Host::Addr(_) => None,
@@ -105,16 +119,24 @@ pub(crate) enum Author {
     BuiltIn,
 }
 
+/// One rule about one network.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NetSlot {
+    pub(crate) rule: RuleId,
+    pub(crate) action: Action,
+    author: Author,
+}
+
 /// CIDR rules by network.
 #[derive(Debug, Default)]
 pub(crate) struct NetTable {
-    nets: HashMap<IpNet, Vec<Slot<Author>>>,
+    nets: HashMap<IpNet, Vec<NetSlot>>,
     /// Prefix lengths in use, longest first: IPv4, IPv6.
     lengths: [Vec<u8>; 2],
 }
 
 impl NetTable {
-    pub(crate) fn insert(&mut self, rule: RuleId, action: Action, net: Net, rank: Author) {
+    pub(crate) fn insert(&mut self, rule: RuleId, action: Action, net: Net, author: Author) {
         let net = net.as_ipnet();
         let [v4, v6] = &mut self.lengths;
         let lengths = if net.addr().is_ipv4() { v4 } else { v6 };
@@ -122,12 +144,17 @@ impl NetTable {
             lengths.insert(at, net.prefix_len());
         }
         let place = self.nets.entry(net).or_default();
-        let at = place.partition_point(|other| other.rank <= rank);
-        place.insert(at, Slot { rule, action, rank });
+        let at = place.partition_point(|other| other.author <= author);
+        let slot = NetSlot {
+            rule,
+            action,
+            author,
+        };
+        place.insert(at, slot);
     }
 
     /// Every rule whose network contains `addr`, longest prefix first.
-    pub(crate) fn containing(&self, addr: IpAddr) -> impl Iterator<Item = &Slot<Author>> {
+    pub(crate) fn containing(&self, addr: IpAddr) -> impl Iterator<Item = &NetSlot> {
         let [v4, v6] = &self.lengths;
         let lengths = if addr.is_ipv4() { v4 } else { v6 };
         lengths

@@ -72,6 +72,25 @@ impl HostPattern {
             .is_none_or(|(first, last)| (first..=last).contains(&port))
     }
 
+    /// Whether some target is covered by both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let ports = match (self.ports, other.ports) {
+            (Some((a, b)), Some((c, d))) => a <= d && c <= b,
+            _ => true,
+        };
+        ports && self.scope.overlaps(&other.scope)
+    }
+
+    /// Smaller is more specific: the order of DESIGN §4, with narrower ranges of ports before wider.
+    pub(crate) fn order(&self) -> impl Ord + use<> {
+        let host = match &self.scope {
+            HostScope::Exact(_) => (0, 0),
+            HostScope::Below(name) => (1, usize::MAX - name.as_str().len()),
+            HostScope::Any => (2, 0),
+        };
+        (host, width(self.ports))
+    }
+
     /// The tier of precedence of a rule with this pattern.
     pub fn tier(&self) -> Tier {
         match (&self.scope, self.ports) {
@@ -83,7 +102,29 @@ impl HostPattern {
     }
 }
 
+/// How many ports a pattern covers, less one; every port is more than any range.
+pub(crate) fn width(ports: Option<(Port, Port)>) -> u32 {
+    ports.map_or(u32::MAX, |(first, last)| {
+        u32::from(last.get()) - u32::from(first.get())
+    })
+}
+
 impl HostScope {
+    fn overlaps(&self, other: &Self) -> bool {
+        let below = |name: &HostName, host: &HostName| host.parents().any(|p| p == name.as_str());
+        match (self, other) {
+            (Self::Any, _) | (_, Self::Any) => true,
+            (Self::Exact(left), Self::Exact(right)) => left == right,
+            (Self::Below(name), Self::Exact(Host::Name(host)))
+            | (Self::Exact(Host::Name(host)), Self::Below(name)) => below(name, host),
+            (Self::Below(_), Self::Exact(Host::Addr(_)))
+            | (Self::Exact(Host::Addr(_)), Self::Below(_)) => false,
+            (Self::Below(left), Self::Below(right)) => {
+                left == right || below(left, right) || below(right, left)
+            }
+        }
+    }
+
     fn parse(host: &str) -> Result<Self, PatternError> {
         if host == "*" {
             return Ok(Self::Any);

@@ -1,10 +1,13 @@
 //! A policy, compiled for questions.
 
 use crate::{
-    Action, AddrVerdict, Carriage, Effect, Host, HostVerdict, LocalAddrs, Net, Origin, Reason,
-    Rule, RuleId, Target, Tier,
+    Action, AddrVerdict, Carriage, Effect, Expectation, Host, HostVerdict, Injection, Limit,
+    LocalAddrs, Net, Origin, Reason, RequestPath, RequestPattern, RequestVerdict, Rule, RuleId,
+    Target, Tier,
     embedded::judged,
-    matcher::{Author, HostTable, NetTable},
+    language::NetDefault,
+    matcher::{Author, HostSlot, HostTable, NetTable},
+    model::Model,
     special,
 };
 use sha2::{Digest as _, Sha256};
@@ -21,33 +24,50 @@ pub struct Policy {
     nets: NetTable,
     bypass_hosts: HostTable,
     bypass_nets: NetTable,
+    /// Most specific first.
+    limits: Vec<Limit>,
+    injections: Vec<Injection>,
+    expectations: Vec<Expectation>,
     digest: Digest,
 }
 
 impl Policy {
     /// The policy that denies every host: what holds while no valid policy has been read.
     pub fn deny_all() -> Self {
-        Self::new(Action::Deny, Vec::new())
+        Self::new(Model::default())
     }
 
-    /// Compiles rules; their order does not matter.
-    pub(crate) fn new(default: Action, written: Vec<Rule>) -> Self {
-        let digest = Digest::of(default, &written);
-        let floor = special::networks(&special::FLOOR).map(|(text, net)| Rule {
-            text: text.into(),
-            effect: Effect::Net(Action::Deny, Net::from(net)),
-            origin: Origin::BuiltIn,
-        });
+    /// Compiles a model. What nobody decided is denied, and documented private networks are blocked.
+    pub(crate) fn new(model: Model) -> Self {
+        let digest = Digest::of(&model);
+        let private: &[&str] = match model.net_default {
+            None | Some((NetDefault::Private, _)) => &special::DOCKER_BLOCKED,
+            Some((NetDefault::Open, _)) => &[],
+        };
+        let built_in = special::networks(private)
+            .chain(special::networks(&special::FLOOR))
+            .map(|(text, net)| Rule {
+                text: text.into(),
+                effect: Effect::Net(Action::Deny, Net::from(net)),
+                origin: Origin::BuiltIn,
+            });
         let mut policy = Self {
-            default,
-            rules: Vec::new(),
+            default: model.default.map_or(Action::Deny, |(action, _)| action),
+            rules: Vec::with_capacity(model.rules.len()),
             hosts: HostTable::default(),
             nets: NetTable::default(),
             bypass_hosts: HostTable::default(),
             bypass_nets: NetTable::default(),
+            limits: model.limits,
+            injections: model.injections,
+            expectations: model.expectations,
             digest,
         };
-        for (id, rule) in (0..).map(RuleId).zip(written.into_iter().chain(floor)) {
+        policy.limits.sort_by_key(|limit| limit.pattern.order());
+        for (id, rule) in (0..)
+            .map(RuleId)
+            .zip(model.rules.into_iter().chain(built_in))
+        {
             policy.insert(id, rule);
         }
         policy
@@ -55,7 +75,10 @@ impl Policy {
 
     fn insert(&mut self, id: RuleId, rule: Rule) {
         match &rule.effect {
-            Effect::Host(action, pattern) => self.hosts.insert(id, *action, pattern),
+            Effect::Host(action, pattern) => self.hosts.insert(id, *action, pattern, None),
+            Effect::Request(action, pattern, request) => {
+                self.hosts.insert(id, *action, pattern, Some(request));
+            }
             Effect::Net(action, net) => {
                 let author = match (&rule.origin, action) {
                     (Origin::BuiltIn, _) => Author::BuiltIn,
@@ -64,7 +87,9 @@ impl Policy {
                 };
                 self.nets.insert(id, *action, *net, author);
             }
-            Effect::BypassHost(pattern) => self.bypass_hosts.insert(id, Action::Allow, pattern),
+            Effect::BypassHost(pattern) => {
+                self.bypass_hosts.insert(id, Action::Allow, pattern, None);
+            }
             Effect::BypassNet(net) => {
                 self.bypass_nets
                     .insert(id, Action::Allow, *net, Author::Allower);
@@ -74,6 +99,8 @@ impl Policy {
     }
 
     /// May `target` be asked for? Decided before any name is resolved.
+    ///
+    /// Where rules are about some requests only, it may if one of them might allow a request.
     pub fn admit_host(&self, target: &Target) -> HostVerdict {
         let own = self.decide_host(target.host(), target);
         match target.host() {
@@ -85,22 +112,36 @@ impl Policy {
     }
 
     fn decide_host(&self, host: &Host, target: &Target) -> HostVerdict {
-        let slot = self
-            .hosts
-            .about(host)
-            .find(|slot| slot.covers(target.port()));
-        match slot {
-            Some(slot) => HostVerdict {
+        let mut by_request = false;
+        for slot in self.covering(host, target) {
+            by_request |= slot.request.is_some();
+            // A block of some requests leaves the others to the next rule.
+            if slot.request.is_some() && !slot.action.is_allow() {
+                continue;
+            }
+            return HostVerdict {
                 action: slot.action,
                 reason: Reason::Rule(slot.rule),
                 tier: self.tier(slot.rule),
-            },
-            None => HostVerdict {
-                action: self.default,
-                reason: Reason::Default,
-                tier: None,
-            },
+                by_request,
+            };
         }
+        HostVerdict {
+            action: self.default,
+            reason: Reason::Default,
+            tier: None,
+            by_request,
+        }
+    }
+
+    /// Rules about `host` and the target's port, most specific first.
+    fn covering<'p>(
+        &'p self,
+        host: &'p Host,
+        target: &Target,
+    ) -> impl Iterator<Item = &'p HostSlot> {
+        let port = target.port();
+        self.hosts.about(host).filter(move |slot| slot.covers(port))
     }
 
     /// A literal that embeds an IPv4 address is refused where a rule blocks exactly that IPv4 address.
@@ -116,9 +157,57 @@ impl Policy {
 
     fn tier(&self, rule: RuleId) -> Option<Tier> {
         match &self.rule(rule)?.effect {
-            Effect::Host(_, pattern) | Effect::BypassHost(pattern) => Some(pattern.tier()),
+            Effect::Host(_, pattern)
+            | Effect::Request(_, pattern, _)
+            | Effect::BypassHost(pattern) => Some(pattern.tier()),
             Effect::Net(..) | Effect::BypassNet(_) => None,
         }
+    }
+
+    /// May a request with this method and target in origin form (path and query) be sent to `target`?
+    ///
+    /// Every request must be asked about, on plain HTTP and inside interception. Where no rule is about
+    /// requests the answer is that of [`Policy::admit_host`], whatever the path.
+    pub fn admit_request(&self, target: &Target, method: &str, path: &str) -> RequestVerdict {
+        let host = self.admit_host(target);
+        let as_host = RequestVerdict {
+            action: host.action,
+            reason: host.reason,
+        };
+        if !host.action.is_allow() || !host.by_request {
+            return as_host;
+        }
+        let Ok(path) = RequestPath::parse(path) else {
+            return RequestVerdict {
+                action: Action::Deny,
+                reason: Reason::OddPath,
+            };
+        };
+        let (plain, pattern) = self.decide_request(target, method, path.as_str());
+        match path.other_reading() {
+            Some(other) if plain.action.is_allow() && !spells_out(pattern, path.as_str()) => {
+                self.decide_request(target, method, other).0
+            }
+            _ => plain,
+        }
+    }
+
+    fn decide_request<'p>(
+        &'p self,
+        target: &'p Target,
+        method: &str,
+        path: &str,
+    ) -> (RequestVerdict, Option<&'p RequestPattern>) {
+        let slot = self.covering(target.host(), target).find(|slot| {
+            let request = slot.request.as_deref();
+            request.is_none_or(|request| request.covers(method, path))
+        });
+        let (action, reason) = match slot {
+            Some(slot) => (slot.action, Reason::Rule(slot.rule)),
+            None => (self.default, Reason::Default),
+        };
+        let pattern = slot.and_then(|slot| slot.request.as_deref());
+        (RequestVerdict { action, reason }, pattern)
     }
 
     /// May the connection that `host` admitted go to `addr`, which the target's name resolved to (or which
@@ -170,7 +259,12 @@ impl Policy {
     }
 
     /// How the traffic of an admitted connection is carried. Grants nothing.
+    ///
+    /// Traffic that a rule about requests covers is read, even where a bypass covers its address.
     pub fn carriage(&self, target: &Target, addr: IpAddr) -> Carriage {
+        if self.decide_host(target.host(), target).by_request {
+            return Carriage::Intercept;
+        }
         let by_host = self
             .bypass_hosts
             .about(target.host())
@@ -183,6 +277,29 @@ impl Policy {
         by_host
             .or_else(by_net)
             .map_or(Carriage::Intercept, Carriage::Tunnel)
+    }
+
+    /// How often `target` may be asked: the most specific limit that covers it.
+    pub fn limit(&self, target: &Target) -> Option<&Limit> {
+        self.limits
+            .iter()
+            .find(|limit| limit.pattern.covers(target))
+    }
+
+    /// The credentials to set on requests to `target`, sent over verified TLS only.
+    pub fn injections(&self, target: &Target) -> impl Iterator<Item = &Injection> {
+        let covers = |injection: &&Injection| injection.pattern.covers(target);
+        self.injections.iter().filter(covers)
+    }
+
+    /// The tests that the policy carries with it.
+    pub fn expectations(&self) -> &[Expectation] {
+        &self.expectations
+    }
+
+    /// The verdict on an expectation's request, as far as it can be known without resolving a name.
+    pub fn verdict_on(&self, expectation: &Expectation) -> RequestVerdict {
+        self.admit_request(&expectation.target, &expectation.method, expectation.path())
     }
 
     /// The verdict where no host rule covers the target.
@@ -226,6 +343,9 @@ impl Policy {
                     "{judged} is a cloud metadata address, reached only by a rule that is the address itself"
                 )
             }
+            Reason::OddPath => {
+                "its path is malformed, and rules about paths cover the host".to_owned()
+            }
             Reason::OwnListener(listener) => format!("{listener} is the proxy itself"),
         }
     }
@@ -237,6 +357,14 @@ impl Policy {
     pub(crate) fn net_table(&self) -> &NetTable {
         &self.nets
     }
+}
+
+/// Whether the rule that allowed the plain reading names each ambiguous segment, so that the other reading
+/// does not matter.
+fn spells_out(pattern: Option<&RequestPattern>, path: &str) -> bool {
+    pattern
+        .and_then(|pattern| pattern.path.as_ref())
+        .is_some_and(|pattern| pattern.spells_out(path))
 }
 
 /// Addresses that no CIDR rule opens.
@@ -270,12 +398,26 @@ fn guarded(
 pub struct Digest([u8; 32]);
 
 impl Digest {
-    fn of(default: Action, rules: &[Rule]) -> Self {
-        let mut lines: Vec<String> = rules.iter().map(|rule| rule.effect.to_string()).collect();
+    fn of(model: &Model) -> Self {
+        let rules = model.rules.iter().map(|rule| rule.effect.to_string());
+        let limits = model
+            .limits
+            .iter()
+            .map(|l| format!("limit {} {}", l.pattern, l.rate));
+        let injections = model
+            .injections
+            .iter()
+            .map(|i| format!("inject {} {}", i.pattern, i.credential));
+        let mut lines: Vec<_> = rules.chain(limits).chain(injections).collect();
         lines.sort_unstable();
         lines.dedup();
+        let default = model
+            .default
+            .as_ref()
+            .map_or(Action::Deny, |(action, _)| *action);
+        let open = matches!(model.net_default, Some((NetDefault::Open, _)));
         let mut hash = Sha256::new();
-        hash.update(format!("default {default}\n"));
+        hash.update(format!("default {default}\nopen {open}\n"));
         for line in lines {
             hash.update(line);
             hash.update("\n");

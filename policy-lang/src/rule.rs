@@ -1,6 +1,6 @@
 //! The rules of a policy, as written and as meant.
 
-use crate::{Action, HostPattern, Net, Position};
+use crate::{Action, HostPattern, Net, Position, RequestPattern, language::HostText};
 use std::{fmt, sync::Arc};
 
 /// Names a rule of one [`crate::Policy`]. Meaningless for any other policy.
@@ -30,6 +30,8 @@ pub struct Rule {
 pub enum Effect {
     /// Allows or blocks hosts.
     Host(Action, HostPattern),
+    /// Allows or blocks some requests to hosts.
+    Request(Action, HostPattern, RequestPattern),
     /// Blocks addresses, or lifts a block.
     Net(Action, Net),
     /// Tunnels hosts unread.
@@ -41,13 +43,22 @@ pub enum Effect {
 impl fmt::Display for Effect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Host(Action::Allow, pattern) => write!(f, "allow {pattern}"),
-            Self::Host(Action::Deny, pattern) => write!(f, "block {pattern}"),
-            Self::Net(Action::Allow, net) => write!(f, "allow net {net}"),
-            Self::Net(Action::Deny, net) => write!(f, "block net {net}"),
-            Self::BypassHost(pattern) => write!(f, "bypass {pattern}"),
+            Self::Host(action, pattern) => write!(f, "{} {}", verb(*action), HostText(pattern)),
+            Self::Request(action, pattern, request) => {
+                write!(f, "{} {} {request}", verb(*action), HostText(pattern))
+            }
+            Self::Net(action, net) => write!(f, "{} net {net}", verb(*action)),
+            Self::BypassHost(pattern) => write!(f, "bypass {}", HostText(pattern)),
             Self::BypassNet(net) => write!(f, "bypass net {net}"),
         }
+    }
+}
+
+/// The word of the language for a rule with this verdict.
+fn verb(action: Action) -> &'static str {
+    match action {
+        Action::Allow => "allow",
+        Action::Deny => "block",
     }
 }
 

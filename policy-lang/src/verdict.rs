@@ -57,6 +57,9 @@ pub struct HostVerdict {
     pub reason: Reason,
     /// The tier of the rule that decided; `None` for the default.
     pub tier: Option<Tier>,
+    /// Whether rules about some requests only come into it, so that the traffic must be read and each request
+    /// asked about with [`crate::Policy::admit_request`].
+    pub by_request: bool,
 }
 
 impl HostVerdict {
@@ -70,6 +73,16 @@ impl HostVerdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AddrVerdict {
+    /// The answer.
+    pub action: Action,
+    /// Its cause.
+    pub reason: Reason,
+}
+
+/// May this request be sent over an admitted connection?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RequestVerdict {
     /// The answer.
     pub action: Action,
     /// Its cause.
@@ -115,6 +128,8 @@ pub enum Reason {
         /// The metadata address: the address itself or an IPv4 address embedded in it.
         judged: IpAddr,
     },
+    /// Denied: there are rules about paths, and the request's is malformed.
+    OddPath,
     /// Denied: the proxy would connect to itself.
     OwnListener(SocketAddr),
 }
@@ -131,6 +146,7 @@ impl Reason {
             Self::Net { .. } => "block-cidr",
             Self::ThisMachine { .. } => "this-machine",
             Self::Metadata { .. } => "metadata",
+            Self::OddPath => "odd-path",
             Self::OwnListener(_) => "own-listener",
         }
     }
@@ -144,6 +160,7 @@ impl Reason {
             | Self::Unblocked
             | Self::ThisMachine { .. }
             | Self::Metadata { .. }
+            | Self::OddPath
             | Self::OwnListener(_) => None,
         }
     }

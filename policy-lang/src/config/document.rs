@@ -1,7 +1,13 @@
 //! The file as a value.
 
-use super::{Error, Problem, Warning, WarningKind, read, write};
-use crate::{Action, Effect, HostPattern, Net, Origin, Policy, Position, Rule, special};
+use super::{Error, read, write};
+use crate::{
+    Action, Effect, HostPattern, Net, Origin, Policy, Position, Rule,
+    language::{Gatherer, Loader, NetDefault, no_files},
+    model::Model,
+    special,
+    warning::{Warning, WarningKind},
+};
 use serde_json::value::RawValue;
 use std::{collections::HashSet, fmt, sync::Arc};
 
@@ -98,30 +104,33 @@ impl Document {
         self.include.iter().flatten().map(|entry| &*entry.value)
     }
 
-    /// Makes a policy of it.
+    /// Makes a policy of it. An `include` is an error here; see [`Document::compile_with`].
     pub fn compile(&self) -> Result<(Policy, Vec<Warning>), Vec<Error>> {
-        let errors: Vec<_> = self
-            .include
-            .iter()
-            .flatten()
-            .map(|entry| Error {
-                source_name: self.source.clone(),
-                at: entry.at,
-                problem: Problem::Include {
-                    name: entry.value.clone(),
-                },
-            })
-            .collect();
-        if !errors.is_empty() {
-            return Err(errors);
-        }
-        Ok((
-            Policy::new(self.policy(), self.rules()),
-            self.contradictions(),
-        ))
+        self.compile_with(&mut no_files)
     }
 
-    fn rules(&self) -> Vec<Rule> {
+    /// Makes a policy of it and of the files it includes, which `loader` reads.
+    pub fn compile_with(
+        &self,
+        loader: &mut Loader<'_>,
+    ) -> Result<(Policy, Vec<Warning>), Vec<Error>> {
+        let mut gatherer = Gatherer::new(loader, self.model());
+        for entry in self.include.iter().flatten() {
+            gatherer.include(
+                &entry.value,
+                &self.source,
+                entry.at,
+                entry.text.chars().count() + 2,
+            );
+        }
+        let (policy, mut warnings) = gatherer
+            .finish()
+            .map_err(|errors| errors.into_iter().map(Error::from).collect::<Vec<_>>())?;
+        warnings.extend(self.contradictions());
+        Ok((policy, warnings))
+    }
+
+    fn model(&self) -> Model {
         let mut rules = Rules {
             source: &self.source,
             rules: Vec::new(),
@@ -132,15 +141,17 @@ impl Document {
         rules.add(&self.allow_nets, |net| Effect::Net(Action::Allow, *net));
         rules.add(&self.block_nets, |net| Effect::Net(Action::Deny, *net));
         rules.add(&self.bypass_nets, |net| Effect::BypassNet(*net));
-        if self.block_nets.is_none() {
+        let here = || Origin::File {
+            source: self.source.clone(),
+            at: Position::START,
+        };
+        Model {
+            default: self.policy.map(|action| (action, here())),
             // A file that does not speak of blocks has the documented ones, not none.
-            rules.rules.extend(default_blocks().map(|(text, net)| Rule {
-                text: text.into(),
-                effect: Effect::Net(Action::Deny, net),
-                origin: Origin::BuiltIn,
-            }));
+            net_default: self.block_nets.as_ref().map(|_| (NetDefault::Open, here())),
+            rules: rules.rules,
+            ..Model::default()
         }
-        rules.rules
     }
 
     fn contradictions(&self) -> Vec<Warning> {

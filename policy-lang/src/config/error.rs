@@ -1,7 +1,7 @@
 //! What is wrong with a file, and where.
 
-use crate::{HostPattern, NetError, PatternError, Position, quote::Quoted};
-use std::{fmt, sync::Arc};
+use crate::{NetError, PatternError, Position, language, quote::Quoted};
+use std::sync::Arc;
 
 /// Why a file was refused. Displays as `source:line:column: problem`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -78,12 +78,19 @@ pub enum Problem {
     /// A bad network.
     #[error(transparent)]
     Net(#[from] NetError),
-    /// An included file, which this version cannot read.
-    #[error("included file {} cannot be read by this version", Quoted(.name))]
-    Include {
-        /// The file's name.
-        name: Box<str>,
-    },
+    /// Something in an included file, or in what all files say together.
+    #[error(transparent)]
+    Language(#[from] language::Problem),
+}
+
+impl From<language::Error> for Error {
+    fn from(error: language::Error) -> Self {
+        Self {
+            source_name: error.source_name,
+            at: error.at,
+            problem: error.problem.into(),
+        }
+    }
 }
 
 impl Problem {
@@ -101,62 +108,7 @@ impl Problem {
             Self::UnknownAction { .. } => Some("write `\"allow\"` or `\"deny\"`".into()),
             Self::Pattern(error) => Some(error.help().into()),
             Self::Net(error) => Some(error.help().into()),
-            Self::Include { .. } => Some("write its rules into this file".into()),
+            Self::Language(problem) => problem.help(),
         }
     }
-}
-
-/// Something odd in a file that was accepted. Displays as `source:line:column: warning: …`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Warning {
-    /// The file's name as the caller gave it.
-    pub source_name: Arc<str>,
-    /// Where.
-    pub at: Position,
-    /// What.
-    pub kind: WarningKind,
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}:{}: warning: {}",
-            self.source_name, self.at, self.kind
-        )
-    }
-}
-
-/// What can be odd.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum WarningKind {
-    /// A key we do not know; it is kept and has no effect.
-    #[error("key {} is unknown and has no effect", Quoted(.key))]
-    UnknownKey {
-        /// The key, dotted.
-        key: Box<str>,
-    },
-    /// No `policy` key.
-    #[error("no `policy` key: what no rule allows is denied")]
-    NoPolicy,
-    /// One pattern allowed and blocked.
-    #[error("`{pattern}` is both allowed and blocked; the block wins")]
-    Contradiction {
-        /// The pattern.
-        pattern: Box<HostPattern>,
-    },
-    /// A network written with host bits.
-    #[error("network {} is read as `{net}`", Quoted(.text))]
-    HostBits {
-        /// As written.
-        text: Box<str>,
-        /// As read.
-        net: Box<str>,
-    },
-    /// The same entry twice in one list.
-    #[error("{} stands twice in this list", Quoted(.text))]
-    DuplicateEntry {
-        /// As written.
-        text: Box<str>,
-    },
 }

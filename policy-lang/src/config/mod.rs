@@ -18,6 +18,7 @@ mod object;
 mod read;
 mod write;
 
+pub use crate::warning::{Warning, WarningKind};
 pub use document::{Document, docker_default};
 pub use edit::{Applied, Edit};
-pub use error::{Error, Problem, Warning, WarningKind};
+pub use error::{Error, Problem};

@@ -1,11 +1,15 @@
 //! From the file to the value.
 
 use super::{
-    Error, Problem, Warning, WarningKind,
+    Error, Problem,
     document::{Document, Entry, Key, List, Slot},
     object::{Object, deeper_than, type_name},
 };
-use crate::{Action, HostPattern, Net, Position};
+use crate::{
+    Action, HostPattern, Net, Position,
+    position::Lines,
+    warning::{Warning, WarningKind},
+};
 use serde_json::value::RawValue;
 use std::{collections::HashMap, hash::Hash, sync::Arc};
 
@@ -310,36 +314,4 @@ struct Member<'a> {
     key: String,
     at: usize,
     value: &'a RawValue,
-}
-
-/// Where each line starts, so that a position costs a binary search and not a scan of the file.
-struct Lines<'a> {
-    text: &'a str,
-    starts: Vec<usize>,
-}
-
-impl<'a> Lines<'a> {
-    fn of(text: &'a str) -> Self {
-        let newlines = text.match_indices('\n').map(|(at, _)| at + 1);
-        let starts = std::iter::once(0).chain(newlines).collect();
-        Self { text, starts }
-    }
-
-    fn start_of(&self, line: usize) -> usize {
-        let index = line.saturating_sub(1);
-        self.starts.get(index).copied().unwrap_or(self.text.len())
-    }
-
-    fn position(&self, offset: usize) -> Position {
-        let line = self.starts.partition_point(|start| *start <= offset).max(1);
-        let start = self.start_of(line);
-        let in_line = Position::of_offset(
-            self.text.get(start..).unwrap_or(""),
-            offset.saturating_sub(start),
-        );
-        Position {
-            line: u32::try_from(line).unwrap_or(u32::MAX),
-            column: in_line.column,
-        }
-    }
 }

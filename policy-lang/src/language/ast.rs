@@ -1,0 +1,235 @@
+//! A file of the language as a value.
+
+use crate::{Action, HostPattern, Net, PathPattern, Target};
+use std::sync::Arc;
+
+/// A parsed file. Equal files say the same in the same lines, wherever the words stand.
+#[derive(Debug, Clone)]
+pub struct File {
+    pub(crate) source: Arc<str>,
+    /// What it was parsed from; positions are looked up there.
+    pub(crate) text: Arc<str>,
+    pub(crate) lines: Vec<Line>,
+}
+
+impl PartialEq for File {
+    fn eq(&self, other: &Self) -> bool {
+        self.lines == other.lines
+    }
+}
+
+/// One line: a statement, a comment, both or neither.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Line {
+    pub(crate) item: Option<Spanned<Item>>,
+    /// What follows the `#`, without space at either end.
+    pub(crate) comment: Option<Box<str>>,
+}
+
+/// A value and where it stands, in bytes. Equality looks at the value alone.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spanned<T> {
+    pub(crate) value: T,
+    pub(crate) span: Span,
+}
+
+impl<T: PartialEq> PartialEq for Spanned<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+/// A range of bytes of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}
+
+/// A statement.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Item {
+    /// `default deny`
+    Default(Action),
+    /// `default net open`
+    DefaultNet(NetDefault),
+    /// `set name = { … }`
+    Set(Set),
+    /// `allow …`, `block …`, `bypass …`
+    Rule(RuleItem),
+    /// `include "file"`
+    Include(Box<str>),
+    /// `limit host 20/s burst 40`
+    Limit(LimitItem),
+    /// `inject host header from env NAME as "Bearer %s"`
+    Inject(InjectItem),
+    /// `expect allow GET https://…`
+    Expect(ExpectItem),
+}
+
+/// What holds for addresses that no rule is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NetDefault {
+    /// Docker's documented private networks are blocked. What holds if nothing is said.
+    Private,
+    /// Only the built-in floor is blocked.
+    Open,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Set {
+    pub(crate) name: Spanned<Box<str>>,
+    pub(crate) members: Vec<Member>,
+    /// Comments before the closing brace.
+    pub(crate) comments: Vec<Box<str>>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Member {
+    /// Comments on the lines before it.
+    pub(crate) before: Vec<Box<str>>,
+    pub(crate) pattern: Spanned<HostPattern>,
+    /// The comment after it on its line.
+    pub(crate) after: Option<Box<str>>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct RuleItem {
+    pub(crate) verb: Verb,
+    pub(crate) subject: Spanned<Subject>,
+    pub(crate) request: Option<RequestPattern>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Allow,
+    Block,
+    Bypass,
+}
+
+impl Verb {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Block => "block",
+            Self::Bypass => "bypass",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Subject {
+    Host(HostPattern),
+    Set(Box<str>),
+    Net(Net),
+    List(Box<str>),
+}
+
+/// Which requests of an admitted host a rule is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestPattern {
+    /// Methods; empty is every method.
+    pub methods: Vec<Box<str>>,
+    /// Paths; `None` is every path.
+    pub path: Option<PathPattern>,
+}
+
+impl RequestPattern {
+    /// Whether a request with this method and canonical path is what the pattern is about.
+    pub(crate) fn covers(&self, method: &str, path: &str) -> bool {
+        let of_method = self.methods.is_empty() || self.methods.iter().any(|m| **m == *method);
+        of_method
+            && self
+                .path
+                .as_ref()
+                .is_none_or(|pattern| pattern.covers(path))
+    }
+
+    /// Smaller is more specific: paths first, then fewer methods.
+    pub(crate) fn order(&self) -> impl Ord + use<> {
+        let path = self.path.as_ref().map(PathPattern::rank);
+        let methods = match self.methods.len() {
+            0 => usize::MAX,
+            some => some,
+        };
+        (path.is_none(), path, methods)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct LimitItem {
+    pub(crate) pattern: Spanned<HostPattern>,
+    pub(crate) rate: Rate,
+}
+
+/// How many requests may be made, on average and at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Rate {
+    /// Requests in each unit of time.
+    pub requests: u32,
+    /// The unit.
+    pub per: Unit,
+    /// Requests at once after a pause; `None` is as many as `requests`.
+    pub burst: Option<u32>,
+}
+
+/// A unit of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Unit {
+    /// `/s`
+    Second,
+    /// `/m`
+    Minute,
+    /// `/h`
+    Hour,
+}
+
+impl Unit {
+    /// Its length in seconds.
+    pub fn seconds(self) -> u32 {
+        match self {
+            Self::Second => 1,
+            Self::Minute => 60,
+            Self::Hour => 3600,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct InjectItem {
+    pub(crate) pattern: Spanned<HostPattern>,
+    pub(crate) credential: Credential,
+}
+
+/// A header whose value the guest never sees.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Credential {
+    /// The header's name, lower case.
+    pub header: Box<str>,
+    /// Where the secret comes from.
+    pub from: SecretSource,
+    /// The header's value with `%s` where the secret goes; `None` is the secret alone.
+    pub format: Option<Box<str>>,
+}
+
+/// Where a secret comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SecretSource {
+    /// A variable of the caller's environment.
+    Env(Box<str>),
+    /// A file.
+    File(Box<str>),
+    /// What a command prints.
+    Command(Box<str>),
+    /// An entry of the desktop keyring.
+    Keyring(Box<str>),
+}
+
+/// A test that the policy carries with it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ExpectItem {
+    pub(crate) action: Action,
+    pub(crate) method: Option<Box<str>>,
+    pub(crate) url: Spanned<Box<str>>,
+    pub(crate) target: Target,
+}

@@ -1,0 +1,432 @@
+//! From files to the model: sets looked up, lists and includes read through the caller.
+
+use super::{Error, Problem, ast::*, list, parse::nearest};
+use crate::{
+    Action, Effect, HostPattern, HostScope, Origin, Policy, Port, Position, Rule,
+    model::{Expectation, Injection, Limit, Model},
+    position::Lines,
+    warning::{Warning, WarningKind},
+};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+/// What a file that is named in another is read as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// The policy language: `include`.
+    Policy,
+    /// Names, one a line: `list`.
+    List,
+}
+
+/// A file that the caller loaded.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Its name for errors and verdicts, the same whichever way it is reached.
+    pub name: Arc<str>,
+    /// Its text.
+    pub text: String,
+}
+
+/// How the caller reads a file: what it is, its name as written, and the name of the file that names it.
+/// An error is one lower-case clause, such as `no such file`.
+pub type Loader<'l> = dyn FnMut(FileKind, &str, &str) -> Result<Source, String> + 'l;
+
+/// The loader of callers that have no files.
+pub fn no_files(_: FileKind, _: &str, _: &str) -> Result<Source, String> {
+    Err("files cannot be included here".into())
+}
+
+/// Entries of a list that are no patterns are warned about up to this number.
+const LIST_WARNINGS: usize = 20;
+
+/// Collects the model of a policy from its files.
+pub(crate) struct Gatherer<'g, 'l> {
+    loader: &'g mut Loader<'l>,
+    model: Model,
+    errors: Vec<Error>,
+    warnings: Vec<Warning>,
+    /// Files being read, outermost first.
+    open: Vec<Arc<str>>,
+    /// Files read already: including one twice is including it once.
+    done: Vec<Arc<str>>,
+}
+
+/// Where in which file a statement stands.
+struct Place<'a> {
+    source: &'a Arc<str>,
+    lines: Lines<'a>,
+    text: &'a str,
+}
+
+impl Place<'_> {
+    fn at(&self, span: Span) -> Position {
+        self.lines.position(span.start)
+    }
+
+    fn origin(&self, span: Span) -> Origin {
+        Origin::File {
+            source: self.source.clone(),
+            at: self.at(span),
+        }
+    }
+
+    fn error(&self, span: Span, problem: Problem) -> Error {
+        let shown = self.text.get(span.start..span.end).unwrap_or("");
+        Error {
+            source_name: self.source.clone(),
+            at: self.at(span),
+            chars: shown.chars().count(),
+            problem,
+        }
+    }
+}
+
+impl<'g, 'l> Gatherer<'g, 'l> {
+    pub(crate) fn new(loader: &'g mut Loader<'l>, model: Model) -> Self {
+        Self {
+            loader,
+            model,
+            errors: Vec::new(),
+            warnings: Vec::new(),
+            open: Vec::new(),
+            done: Vec::new(),
+        }
+    }
+
+    /// Reads a file of the language and adds what it says.
+    pub(crate) fn include(&mut self, name: &str, from: &Arc<str>, at: Position, chars: usize) {
+        let error = |problem| Error {
+            source_name: from.clone(),
+            at,
+            chars,
+            problem,
+        };
+        let source = match (self.loader)(FileKind::Policy, name, from) {
+            Ok(source) => source,
+            Err(reason) => {
+                let (name, reason) = (name.into(), reason.into());
+                return self
+                    .errors
+                    .push(error(Problem::Unreadable { name, reason }));
+            }
+        };
+        if self.open.contains(&source.name) {
+            let name = name.into();
+            return self.errors.push(error(Problem::Cycle { name }));
+        }
+        if self.done.contains(&source.name) {
+            return;
+        }
+        match File::parse(&source.text, &source.name) {
+            Ok(file) => self.file(&file),
+            Err(errors) => self.errors.extend(errors),
+        }
+    }
+
+    /// Adds what a file says.
+    pub(crate) fn file(&mut self, file: &File) {
+        self.open.push(file.source.clone());
+        let place = Place {
+            source: &file.source,
+            lines: Lines::of(&file.text),
+            text: &file.text,
+        };
+        let sets = self.sets(file, &place);
+        let mut used = HashSet::new();
+        for item in file.lines.iter().filter_map(|line| line.item.as_ref()) {
+            self.item(item, &place, &sets, &mut used);
+        }
+        let unused = sets.values().filter(|set| !used.contains(&*set.name.value));
+        let mut unused: Vec<_> = unused
+            .map(|set| (place.at(set.name.span), &set.name.value))
+            .collect();
+        unused.sort_unstable();
+        for (at, name) in unused {
+            let name = name.clone();
+            self.warn(&place, at, WarningKind::UnusedSet { name });
+        }
+        self.done.extend(self.open.pop());
+    }
+
+    fn sets<'f>(&mut self, file: &'f File, place: &Place<'_>) -> HashMap<&'f str, &'f Set> {
+        let mut sets: HashMap<&str, &Set> = HashMap::new();
+        for item in file.lines.iter().filter_map(|line| line.item.as_ref()) {
+            let Item::Set(set) = &item.value else {
+                continue;
+            };
+            if let Some(other) = sets.insert(&set.name.value, set) {
+                let name = set.name.value.clone();
+                let first = place.at(other.name.span);
+                let error = place.error(set.name.span, Problem::DuplicateSet { name, first });
+                self.errors.push(error);
+            }
+        }
+        sets
+    }
+
+    fn item<'f>(
+        &mut self,
+        item: &'f Spanned<Item>,
+        place: &Place<'_>,
+        sets: &HashMap<&'f str, &'f Set>,
+        used: &mut HashSet<&'f str>,
+    ) {
+        let origin = place.origin(item.span);
+        match &item.value {
+            Item::Set(_) => {}
+            Item::Default(action) => self.default(*action, item.span, place),
+            Item::DefaultNet(default) => self.net_default(*default, item.span, place),
+            Item::Include(name) => {
+                let at = place.at(item.span);
+                self.include(name, place.source, at, name.chars().count());
+            }
+            Item::Rule(rule) => {
+                if let Subject::Set(name) = &rule.subject.value {
+                    used.insert(name);
+                }
+                self.rule(rule, origin, place, sets);
+            }
+            Item::Limit(limit) => self.model.limits.push(Limit {
+                pattern: limit.pattern.value.clone(),
+                rate: limit.rate,
+                origin,
+            }),
+            Item::Inject(inject) => self.inject(inject, origin, place),
+            Item::Expect(expect) => self.model.expectations.push(Expectation {
+                action: expect.action,
+                method: expect.method.clone().unwrap_or_else(|| "GET".into()),
+                url: expect.url.value.clone(),
+                target: expect.target.clone(),
+                origin,
+            }),
+        }
+    }
+
+    fn default(&mut self, action: Action, span: Span, place: &Place<'_>) {
+        match &self.model.default {
+            Some((other, first)) if *other != action => {
+                let first = first.clone();
+                self.errors
+                    .push(place.error(span, Problem::TwoDefaults { first }));
+            }
+            _ => self.model.default = Some((action, place.origin(span))),
+        }
+    }
+
+    fn net_default(&mut self, default: NetDefault, span: Span, place: &Place<'_>) {
+        match &self.model.net_default {
+            Some((other, first)) if *other != default => {
+                let first = first.clone();
+                self.errors
+                    .push(place.error(span, Problem::TwoDefaults { first }));
+            }
+            _ => self.model.net_default = Some((default, place.origin(span))),
+        }
+    }
+
+    fn rule(
+        &mut self,
+        rule: &RuleItem,
+        origin: Origin,
+        place: &Place<'_>,
+        sets: &HashMap<&str, &Set>,
+    ) {
+        match &rule.subject.value {
+            Subject::Host(pattern) => self.push(rule, pattern, pattern.to_string().into(), origin),
+            Subject::Net(net) => {
+                let effect = match rule.verb {
+                    Verb::Allow => Effect::Net(Action::Allow, *net),
+                    Verb::Block => Effect::Net(Action::Deny, *net),
+                    Verb::Bypass => Effect::BypassNet(*net),
+                };
+                let text = net.to_string().into();
+                self.model.rules.push(Rule {
+                    text,
+                    effect,
+                    origin,
+                });
+            }
+            Subject::Set(name) => match sets.get(&**name) {
+                Some(set) => {
+                    // A verdict names the member's line: that is what decided.
+                    for member in &set.members {
+                        let pattern = &member.pattern.value;
+                        let origin = place.origin(member.pattern.span);
+                        self.push(rule, pattern, pattern.to_string().into(), origin);
+                    }
+                }
+                None => {
+                    let known: Vec<&str> = sets.keys().copied().collect();
+                    let near = nearest(name, &known).map(Into::into);
+                    let name = name.clone();
+                    let problem = Problem::UnknownSet { name, near };
+                    self.errors.push(place.error(rule.subject.span, problem));
+                }
+            },
+            Subject::List(name) => self.list(rule, name, place),
+        }
+    }
+
+    fn push(&mut self, rule: &RuleItem, pattern: &HostPattern, text: Box<str>, origin: Origin) {
+        let action = match rule.verb {
+            Verb::Allow => Action::Allow,
+            Verb::Block | Verb::Bypass => Action::Deny,
+        };
+        let effect = match (&rule.request, rule.verb) {
+            (_, Verb::Bypass) => Effect::BypassHost(pattern.clone()),
+            (Some(request), _) => Effect::Request(action, pattern.clone(), request.clone()),
+            (None, _) => Effect::Host(action, pattern.clone()),
+        };
+        self.model.rules.push(Rule {
+            text,
+            effect,
+            origin,
+        });
+    }
+
+    fn list(&mut self, rule: &RuleItem, name: &str, place: &Place<'_>) {
+        let source = match (self.loader)(FileKind::List, name, place.source) {
+            Ok(source) => source,
+            Err(reason) => {
+                let (name, reason) = (name.into(), reason.into());
+                let problem = Problem::Unreadable { name, reason };
+                return self.errors.push(place.error(rule.subject.span, problem));
+            }
+        };
+        let mut bad = 0;
+        for entry in list::entries(&source.text) {
+            let at = entry.at;
+            match entry.patterns {
+                Ok(patterns) => {
+                    for pattern in &patterns {
+                        let source = source.name.clone();
+                        self.push(
+                            rule,
+                            pattern,
+                            entry.text.into(),
+                            Origin::File { source, at },
+                        );
+                    }
+                }
+                Err(_) => {
+                    bad += 1;
+                    if bad <= LIST_WARNINGS {
+                        let text = entry.text.into();
+                        self.warnings.push(Warning {
+                            source_name: source.name.clone(),
+                            at,
+                            kind: WarningKind::BadListEntry { text },
+                        });
+                    }
+                }
+            }
+        }
+        if bad > LIST_WARNINGS {
+            let count = bad - LIST_WARNINGS;
+            self.warnings.push(Warning {
+                source_name: source.name,
+                at: Position::START,
+                kind: WarningKind::MoreBadListEntries { count },
+            });
+        }
+    }
+
+    fn inject(&mut self, inject: &InjectItem, origin: Origin, place: &Place<'_>) {
+        let Spanned { value, span } = &inject.pattern;
+        let boxed = || Box::new(value.clone());
+        let problem = match (&value.scope, value.ports) {
+            (HostScope::Below(_) | HostScope::Any, _) => {
+                Some(Problem::InjectMany { pattern: boxed() })
+            }
+            (_, Some((first, last))) if first != last => {
+                Some(Problem::InjectMany { pattern: boxed() })
+            }
+            (_, Some((Port::HTTP, _))) => Some(Problem::InjectPlain { pattern: boxed() }),
+            (HostScope::Exact(_), _) => None,
+        };
+        match problem {
+            Some(problem) => self.errors.push(place.error(*span, problem)),
+            None => self.model.injections.push(Injection {
+                pattern: HostPattern {
+                    scope: value.scope.clone(),
+                    ports: value.ports.or(Some((Port::HTTPS, Port::HTTPS))),
+                },
+                credential: inject.credential.clone(),
+                origin,
+            }),
+        }
+    }
+
+    fn warn(&mut self, place: &Place<'_>, at: Position, kind: WarningKind) {
+        self.warnings.push(Warning {
+            source_name: place.source.clone(),
+            at,
+            kind,
+        });
+    }
+
+    /// Compiles what was gathered, unless something in it cannot be enforced.
+    pub(crate) fn finish(mut self) -> Result<(Policy, Vec<Warning>), Vec<Error>> {
+        let unenforceable = unenforceable(&self.model);
+        self.errors.extend(unenforceable);
+        match self.errors.is_empty() {
+            true => Ok((Policy::new(self.model), self.warnings)),
+            false => Err(self.errors),
+        }
+    }
+}
+
+/// Rules that need to see requests which a bypass hides.
+fn unenforceable(model: &Model) -> Vec<Error> {
+    let bypasses: Vec<_> = model
+        .rules
+        .iter()
+        .filter_map(|rule| match &rule.effect {
+            Effect::BypassHost(pattern) => Some((pattern, &rule.origin)),
+            _ => None,
+        })
+        .collect();
+    let hidden = |pattern: &HostPattern| {
+        let found = bypasses.iter().find(|(bypass, _)| bypass.overlaps(pattern));
+        found.map(|(_, origin)| (*origin).clone())
+    };
+    let requests = model.rules.iter().filter_map(|rule| match &rule.effect {
+        Effect::Request(_, pattern, _) => {
+            let (pattern, bypass) = (Box::new(pattern.clone()), hidden(pattern)?);
+            Some((&rule.origin, Problem::Bypassed { pattern, bypass }))
+        }
+        _ => None,
+    });
+    let injections = model.injections.iter().filter_map(|injection| {
+        let bypass = hidden(&injection.pattern)?;
+        let pattern = Box::new(injection.pattern.clone());
+        Some((
+            &injection.origin,
+            Problem::InjectBypassed { pattern, bypass },
+        ))
+    });
+    let errors = requests.chain(injections);
+    errors
+        .filter_map(|(origin, problem)| match origin {
+            Origin::BuiltIn => None,
+            Origin::File { source, at } => Some(Error {
+                source_name: source.clone(),
+                at: *at,
+                chars: 0,
+                problem,
+            }),
+        })
+        .collect()
+}
+
+impl File {
+    /// Makes a policy of it and of the files it names, which `loader` reads.
+    pub fn compile(&self, loader: &mut Loader<'_>) -> Result<(Policy, Vec<Warning>), Vec<Error>> {
+        let mut gatherer = Gatherer::new(loader, Model::default());
+        gatherer.file(self);
+        gatherer.finish()
+    }
+}

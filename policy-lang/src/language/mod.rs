@@ -1,0 +1,32 @@
+//! The policy language: rules for people to write, review and test.
+//!
+//! ```text
+//! # team.policy
+//! default deny
+//! set ai = { api.anthropic.com:443, api.openai.com:443 }
+//! allow $ai
+//! allow *.example.org
+//! block net 169.254.0.0/16
+//! allow api.github.com:443 GET,HEAD /repos/myorg/**
+//! expect deny https://evil.example.org/
+//! ```
+//!
+//! One statement stands on a line, only a set may span several; `#` starts a comment. The order of statements
+//! never changes a verdict. [`File::parse`] reports every error at once; a [`File`]'s `Display` is its one
+//! canonical form, comments kept.
+
+mod ast;
+mod cursor;
+mod error;
+mod gather;
+mod list;
+mod parse;
+mod print;
+mod token;
+
+pub(crate) use ast::NetDefault;
+pub use ast::{Credential, File, Rate, RequestPattern, SecretSource, Unit};
+pub use error::{Error, Problem};
+pub(crate) use gather::Gatherer;
+pub use gather::{FileKind, Loader, Source, no_files};
+pub(crate) use print::HostText;

@@ -1,0 +1,66 @@
+//! What all files of a policy say together, before it is compiled.
+
+use crate::{
+    Action, HostPattern, Origin, Rule, Target,
+    language::{Credential, NetDefault, Rate},
+};
+
+/// The one model of both forms. The order of its parts has no meaning.
+#[derive(Debug, Default)]
+pub(crate) struct Model {
+    pub(crate) default: Option<(Action, Origin)>,
+    pub(crate) net_default: Option<(NetDefault, Origin)>,
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) limits: Vec<Limit>,
+    pub(crate) injections: Vec<Injection>,
+    pub(crate) expectations: Vec<Expectation>,
+}
+
+/// How often hosts may be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limit {
+    /// Which hosts.
+    pub pattern: HostPattern,
+    /// How often.
+    pub rate: Rate,
+    /// Who wrote it.
+    pub origin: Origin,
+}
+
+/// A credential for one host, which only the proxy knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Injection {
+    /// One exact host; without a port it means that of HTTPS.
+    pub pattern: HostPattern,
+    /// What to set, and from where.
+    pub credential: Credential,
+    /// Who wrote it.
+    pub origin: Origin,
+}
+
+/// A test that the policy carries with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expectation {
+    /// The verdict expected.
+    pub action: Action,
+    /// The method; `GET` if none is written.
+    pub method: Box<str>,
+    /// The URL as written.
+    pub url: Box<str>,
+    /// Its target.
+    pub target: Target,
+    /// Who wrote it.
+    pub origin: Origin,
+}
+
+impl Expectation {
+    /// The path and query of the URL.
+    pub fn path(&self) -> &str {
+        let after_scheme = self.url.find("://").map_or(0, |at| at + 3);
+        let rest = self.url.get(after_scheme..).unwrap_or("");
+        match rest.find(['/', '?', '#']).and_then(|at| rest.get(at..)) {
+            Some(path) if path.starts_with('/') => path,
+            _ => "/",
+        }
+    }
+}
