@@ -1,2 +1,42 @@
-//! The data path: the only crate that opens sockets on behalf of a guest.
+//! The data path: takes connections from a guest, asks the policy, and carries what it allows.
+//!
+//! The life of a request, by function name: [`Accept::accept`] → `Guard::first` (the strict head check) →
+//! `Scope::asked` (one canonical `Target`) → `Gate::admit` (host, resolve, addresses; the only maker of a `Permit`) →
+//! `route::{tunnel, mitm}` or `exchange::answer` → `upstream::dial` (takes a `Permit` and nothing else) → relay →
+//! `Record::finish` (one log line).
 #![forbid(unsafe_code)]
+
+mod accept;
+pub mod admin;
+mod answer;
+pub mod audit;
+mod cause;
+mod context;
+mod error;
+mod exchange;
+mod gate;
+mod headers;
+mod http1;
+mod io;
+mod live;
+mod local;
+mod metrics;
+mod options;
+mod record;
+mod request;
+mod resolve;
+mod route;
+mod server;
+mod session;
+mod tls;
+mod upstream;
+mod watch;
+
+pub use accept::{Accept, is_transient};
+pub use error::StartError;
+pub use live::ConfigError;
+pub use local::local_addrs;
+pub use metrics::Counters;
+pub use options::{Limits, Options};
+pub use server::Proxy;
+pub use tls::ca;

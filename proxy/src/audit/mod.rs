@@ -1,0 +1,12 @@
+//! The record of every request: one JSON line each, for people (`network log`) and for machines.
+
+mod event;
+mod log;
+mod read;
+mod text;
+
+pub use event::{Action, Carriage, Event, Kind, RuleRef, Stage};
+pub use read::{ReadError, read};
+
+pub(crate) use log::Log;
+pub(crate) use text::clean;

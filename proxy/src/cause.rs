@@ -1,0 +1,250 @@
+//! Why a request did not get an answer from its origin, and what the client is told.
+
+use http::StatusCode;
+
+use crate::audit::{Action, Stage};
+use crate::gate::{Refusal, Ruling};
+use crate::http1::head::HeadError;
+use crate::resolve::ResolveError;
+
+/// Every way a request can end here.
+#[derive(Debug)]
+pub(crate) enum Cause {
+    /// The head is not one this proxy passes on.
+    Head(HeadError),
+    /// The request line or `Host` names no target.
+    Target(String),
+    /// A request to the proxy itself, not through it.
+    NotProxied,
+    /// A scheme other than `http`.
+    Scheme(String),
+    /// An upgrade to something other than `websocket`.
+    Upgrade,
+    /// `Host` names another target than the connection.
+    Misdirected { asked: String, connected: String },
+    /// `CONNECT` inside an intercepted connection.
+    NestedConnect,
+    /// The TLS server name is not the `CONNECT` host.
+    ServerName { asked: String },
+    /// A tunnel carries neither TLS nor HTTP, and is not bypassed.
+    NotHttp,
+    /// TLS with the client failed; often it does not trust the sandbox's authority.
+    ClientTls(String),
+    /// The policy, or the resolver after it.
+    Refused(Refusal),
+    /// A policy that came into force meanwhile.
+    Revoked,
+    /// No address could be connected to.
+    Dial(DialError),
+    /// TLS with the origin failed.
+    OriginTls(OriginTlsError),
+    /// The origin's answer is not one this proxy passes on.
+    BadAnswer(String),
+    /// The origin closed the connection before answering.
+    Closed(String),
+    /// The origin took too long to answer.
+    FirstByte,
+    /// The client went away.
+    ClientAbort,
+    /// A body stood still for too long.
+    Stalled,
+    /// Too many connections.
+    Busy,
+    /// The log cannot be written.
+    LogFull,
+    /// A defect in the proxy.
+    Internal(String),
+}
+
+/// Why no connection came about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum DialError {
+    #[error("connection refused")]
+    Refused,
+    #[error("no answer in time")]
+    Timeout,
+    #[error("network or host is unreachable")]
+    Unreachable,
+    #[error("connection failed: {0}")]
+    Other(std::io::ErrorKind),
+}
+
+/// Why TLS with an origin failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum OriginTlsError {
+    #[error("its certificate has expired or is not yet valid")]
+    Expired,
+    #[error("its certificate is for another host")]
+    WrongHost,
+    #[error("its certificate is not signed by an authority this machine trusts")]
+    UnknownAuthority,
+    #[error("its certificate is not acceptable: {0}")]
+    Certificate(String),
+    #[error("it did not finish the TLS handshake in time")]
+    Timeout,
+    #[error("the TLS handshake failed: {0}")]
+    Handshake(String),
+}
+
+/// A cause as client, log and counters see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Facts {
+    pub(crate) status: StatusCode,
+    /// The `x-sandbox-reason` header and the log's `reason`. Stable.
+    pub(crate) code: &'static str,
+    pub(crate) action: Action,
+    pub(crate) stage: Stage,
+}
+
+impl Cause {
+    /// The one place where causes become answers.
+    pub(crate) fn facts(&self) -> Facts {
+        use Action::{Allowed, Denied};
+        use Stage::{Address, Answer, Client, Dial, Handshake, Host, Parse, Relay, Resolve};
+        use StatusCode as S;
+        let (status, code, action, stage) = match self {
+            Self::Head(HeadError::TooLarge | HeadError::TooManyFields) => (
+                S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "head-too-large",
+                Denied,
+                Parse,
+            ),
+            Self::Head(HeadError::Trace) => (S::METHOD_NOT_ALLOWED, "method", Denied, Parse),
+            Self::Head(
+                HeadError::BadByte
+                | HeadError::RequestLine
+                | HeadError::Method
+                | HeadError::RequestTarget
+                | HeadError::Version
+                | HeadError::Field
+                | HeadError::Folded
+                | HeadError::Host
+                | HeadError::ContentLength
+                | HeadError::TransferEncoding
+                | HeadError::TwoLengths
+                | HeadError::Connection
+                | HeadError::Chunk
+                | HeadError::LateConnect,
+            ) => (S::BAD_REQUEST, "malformed", Denied, Parse),
+            Self::Target(_) => (S::BAD_REQUEST, "bad-target", Denied, Parse),
+            Self::NotProxied => (S::BAD_REQUEST, "not-proxied", Denied, Parse),
+            Self::Scheme(_) => (S::BAD_REQUEST, "scheme", Denied, Parse),
+            Self::Upgrade => (S::BAD_REQUEST, "upgrade", Denied, Parse),
+            Self::Misdirected { .. } => (S::MISDIRECTED_REQUEST, "misdirected", Denied, Parse),
+            Self::NestedConnect => (S::METHOD_NOT_ALLOWED, "nested-connect", Denied, Parse),
+            Self::ServerName { .. } => (S::MISDIRECTED_REQUEST, "server-name", Denied, Client),
+            Self::NotHttp => (S::FORBIDDEN, "not-http", Denied, Client),
+            Self::ClientTls(_) => (S::BAD_REQUEST, "client-tls", Allowed, Client),
+            Self::Refused(Refusal::Host(ruling)) => (S::FORBIDDEN, ruling.code, Denied, Host),
+            Self::Refused(Refusal::Address { ruling, .. }) => {
+                (S::FORBIDDEN, ruling.code, Denied, Address)
+            }
+            Self::Refused(Refusal::Resolve { error, .. }) => {
+                let code = match error {
+                    ResolveError::NotFound => "dns-not-found",
+                    ResolveError::NoAddress => "dns-no-address",
+                    ResolveError::Timeout => "dns-timeout",
+                    ResolveError::Busy => "dns-busy",
+                    ResolveError::Failed(_) => "dns-failed",
+                };
+                (S::BAD_GATEWAY, code, Allowed, Resolve)
+            }
+            Self::Revoked => (S::FORBIDDEN, "revoked", Denied, Relay),
+            Self::Dial(DialError::Refused) => (S::BAD_GATEWAY, "connect-refused", Allowed, Dial),
+            Self::Dial(DialError::Timeout) => {
+                (S::GATEWAY_TIMEOUT, "connect-timeout", Allowed, Dial)
+            }
+            Self::Dial(DialError::Unreachable) => {
+                (S::BAD_GATEWAY, "connect-unreachable", Allowed, Dial)
+            }
+            Self::Dial(DialError::Other(_)) => (S::BAD_GATEWAY, "connect-failed", Allowed, Dial),
+            Self::OriginTls(error) => {
+                let code = match error {
+                    OriginTlsError::Expired => "origin-cert-expired",
+                    OriginTlsError::WrongHost => "origin-cert-host",
+                    OriginTlsError::UnknownAuthority => "origin-cert-authority",
+                    OriginTlsError::Certificate(_) => "origin-cert",
+                    OriginTlsError::Timeout => "origin-tls-timeout",
+                    OriginTlsError::Handshake(_) => "origin-tls",
+                };
+                (S::BAD_GATEWAY, code, Allowed, Handshake)
+            }
+            Self::BadAnswer(_) => (S::BAD_GATEWAY, "bad-answer", Allowed, Answer),
+            Self::Closed(_) => (S::BAD_GATEWAY, "origin-closed", Allowed, Answer),
+            Self::FirstByte => (S::GATEWAY_TIMEOUT, "answer-timeout", Allowed, Answer),
+            Self::ClientAbort => (S::BAD_REQUEST, "client-abort", Allowed, Relay),
+            Self::Stalled => (S::GATEWAY_TIMEOUT, "stalled", Allowed, Relay),
+            Self::Busy => (S::SERVICE_UNAVAILABLE, "busy", Denied, Parse),
+            Self::LogFull => (S::SERVICE_UNAVAILABLE, "log-full", Denied, Parse),
+            Self::Internal(_) => (S::INTERNAL_SERVER_ERROR, "internal", Denied, Parse),
+        };
+        Facts {
+            status,
+            code,
+            action,
+            stage,
+        }
+    }
+
+    /// The verdict behind it, where there is one.
+    pub(crate) fn ruling(&self) -> Option<&Ruling> {
+        match self {
+            Self::Refused(
+                Refusal::Host(ruling)
+                | Refusal::Address { ruling, .. }
+                | Refusal::Resolve { ruling, .. },
+            ) => Some(ruling),
+            _ => None,
+        }
+    }
+
+    /// One sentence for people.
+    pub(crate) fn sentence(&self) -> String {
+        match self {
+            Self::Head(error) => error.to_string(),
+            Self::Target(text) | Self::Internal(text) => text.clone(),
+            Self::NotProxied => {
+                "this is a proxy: send it `GET http://host/path` or `CONNECT host:443`".into()
+            }
+            Self::Scheme(scheme) => {
+                format!("scheme `{scheme}` is not supported: use `http`, or `CONNECT` for `https`")
+            }
+            Self::Upgrade => "only an upgrade to `websocket` is passed on".into(),
+            Self::Misdirected { asked, connected } => {
+                format!(
+                    "the request is for `{asked}` and the connection was opened to `{connected}`"
+                )
+            }
+            Self::NestedConnect => "`CONNECT` is not possible inside another connection".into(),
+            Self::ServerName { asked } => {
+                format!("the TLS server name is `{asked}` and not the `CONNECT` host")
+            }
+            Self::NotHttp => {
+                "the connection carries neither TLS nor HTTP: a bypass rule would let it pass"
+                    .into()
+            }
+            Self::ClientTls(error) => {
+                format!(
+                    "TLS with the client failed: {error}; it may not trust the sandbox's authority, or pin certificates, which needs a bypass rule"
+                )
+            }
+            Self::Refused(Refusal::Host(ruling) | Refusal::Address { ruling, .. }) => {
+                ruling.sentence.clone()
+            }
+            Self::Refused(Refusal::Resolve { error, .. }) => error.to_string(),
+            Self::Revoked => "the policy was changed and no longer allows this connection".into(),
+            Self::Dial(error) => error.to_string(),
+            Self::OriginTls(error) => error.to_string(),
+            Self::BadAnswer(what) => format!("the origin's answer is malformed: {what}"),
+            Self::Closed(what) => format!("the origin closed the connection: {what}"),
+            Self::FirstByte => "the origin did not answer in time".into(),
+            Self::ClientAbort => "the client went away".into(),
+            Self::Stalled => "the body stood still for too long".into(),
+            Self::Busy => "too many connections from this sandbox".into(),
+            Self::LogFull => {
+                "the request log cannot be written, and what cannot be recorded is not let through"
+                    .into()
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! What every connection of one proxy shares.
+
+use std::sync::Arc;
+
+use policy_lang::Target;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::answer::Denial;
+use crate::cause::Cause;
+use crate::gate::Gate;
+use crate::live::Live;
+use crate::local::Local;
+use crate::options::Limits;
+use crate::record::Recorder;
+use crate::tls::leaf::Minter;
+use crate::tls::server::Acceptor;
+use crate::tls::upstream::Connector;
+use crate::upstream::pool::Pool;
+
+/// The parts of a running proxy.
+pub(crate) struct Context {
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) advice: Option<String>,
+    pub(crate) live: Arc<Live>,
+    pub(crate) local: Arc<Local>,
+    pub(crate) gate: Gate,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) minter: Minter,
+    pub(crate) acceptor: Acceptor,
+    pub(crate) connector: Connector,
+    pub(crate) recorder: Arc<Recorder>,
+    /// Cancelled when no new work is taken.
+    pub(crate) draining: CancellationToken,
+    /// Cancelled when what is left is dropped.
+    pub(crate) stopped: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+}
+
+impl Context {
+    pub(crate) fn denial(&self, cause: &Cause, target: Option<&Target>) -> Denial {
+        Denial::new(cause, target, self.advice.as_deref())
+    }
+}

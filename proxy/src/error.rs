@@ -1,0 +1,55 @@
+//! Why a proxy does not start.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::ca::CaError;
+use crate::live::ConfigError;
+
+/// Why [`crate::Proxy::start`] failed. Nothing is left running or half-made.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// There is no valid policy, so nothing can be let through.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// There is no authority to sign with.
+    #[error(transparent)]
+    Ca(#[from] CaError),
+    /// TLS cannot be set up.
+    #[error("cannot set up TLS")]
+    Tls(#[from] rustls::Error),
+    /// The name server's address is unusable.
+    #[error("cannot set up name resolution: {0}")]
+    Resolver(String),
+    /// The log cannot be opened.
+    #[error("cannot open the log `{}`", path.display())]
+    Log {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The administration socket cannot be made.
+    #[error("cannot listen on `{}`", path.display())]
+    Admin {
+        /// The socket.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+impl StartError {
+    /// What the reader can do about it.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Config(error) => error.help(),
+            Self::Ca(error) => Some(error.help().to_owned()),
+            Self::Log { .. } | Self::Admin { .. } => {
+                Some("check the directory's owner, permissions and free space".into())
+            }
+            Self::Tls(_) | Self::Resolver(_) => None,
+        }
+    }
+}

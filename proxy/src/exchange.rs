@@ -1,0 +1,394 @@
+//! One HTTP request, from its head to the end of its answer. Every adapter ends here: absolute-form, inside a tunnel,
+//! inside intercepted TLS.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{self, HeaderMap, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{Method, Request, Response, StatusCode, Uri, Version};
+use hyper::body::{Body as _, Incoming};
+use hyper::upgrade::OnUpgrade;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::answer::{Answer, Idle, OriginAnswer};
+use crate::audit::{Carriage, Stage};
+use crate::cause::Cause;
+use crate::context::Context;
+use crate::gate::Route;
+use crate::headers::{self, Upgrade};
+use crate::http1::guard::Busy;
+use crate::record::{Record, Traffic};
+use crate::request::Asked;
+use crate::route::upgraded::{self, Sides};
+use crate::session::Session;
+use crate::upstream::body::{Expect, Expecting, RequestBody};
+use crate::upstream::connect;
+use crate::upstream::pool::{Connection, Key, Lease};
+
+/// How long a body is held back for an origin that ignores `Expect: 100-continue` (RFC 9110 §10.1.1 leaves it open).
+const EXPECT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Answers `request`, whatever it takes. Never fails: every cause becomes an answer.
+pub(crate) async fn answer(
+    session: Arc<Session>,
+    request: Request<Incoming>,
+    busy: Busy,
+) -> Response<Answer> {
+    let context = session.context.clone();
+    let asked = session.scope.asked(request.uri(), request.headers());
+    let mut record = context
+        .recorder
+        .begin(request.method().as_str(), &url(&asked, request.uri()));
+    record.revocable(session.revocation());
+    let asked = match asked {
+        Ok(asked) => asked,
+        Err(cause) => {
+            record.failed(&cause);
+            return context.denial(&cause, None).into_response();
+        }
+    };
+    match exchange(&session, &asked, request, &mut record).await {
+        Ok(Exchanged::Answer {
+            response,
+            lease,
+            expect,
+        }) => stream(&context, response, lease, expect, record, busy),
+        Ok(Exchanged::Upgraded { response, sides }) => {
+            session.shared.upgraded();
+            context
+                .tasks
+                .spawn(upgraded::serve(session, sides, record, busy));
+            response.map(|()| Answer::Own(None))
+        }
+        Err(cause) => {
+            record.failed(&cause);
+            context.denial(&cause, Some(&asked.target)).into_response()
+        }
+    }
+}
+
+/// The answer to what was not even a request.
+pub(crate) fn refuse(context: &Context, cause: &Cause) -> Response<Answer> {
+    context.recorder.begin("", "").failed(cause);
+    let mut response = context.denial(cause, None).into_response();
+    response
+        .headers_mut()
+        .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// Scheme, host and path; never the query.
+fn url(asked: &Result<Asked, Cause>, uri: &Uri) -> String {
+    match asked {
+        Ok(asked) => format!("{}://{}{}", asked.scheme(), asked.authority(), uri.path()),
+        Err(_) => format!(
+            "{}{}",
+            uri.authority().map_or("", |authority| authority.as_str()),
+            uri.path()
+        ),
+    }
+}
+
+enum Exchanged {
+    Answer {
+        response: Response<Incoming>,
+        lease: Lease,
+        expect: Option<Expecting>,
+    },
+    Upgraded {
+        response: Response<()>,
+        sides: Sides,
+    },
+}
+
+async fn exchange(
+    session: &Session,
+    asked: &Asked,
+    mut request: Request<Incoming>,
+    record: &mut Record,
+) -> Result<Exchanged, Cause> {
+    let context = &*session.context;
+    record.target(&asked.target);
+    context.recorder.log().check().map_err(|_| Cause::LogFull)?;
+    record.stage(Stage::Host);
+    let route = context
+        .gate
+        .admit(&asked.target)
+        .await
+        .map_err(Cause::Refused)?;
+    record.admitted(
+        &route,
+        if asked.tls {
+            Carriage::Intercept
+        } else {
+            Carriage::Plain
+        },
+    );
+    if let Some(permit) = route.permits.first() {
+        session.acts_on(permit);
+    }
+    let client = match headers::upgrade(request.headers()) {
+        Upgrade::None => None,
+        Upgrade::WebSocket => Some(hyper::upgrade::on(&mut request)),
+        Upgrade::Other => return Err(Cause::Upgrade),
+    };
+    let traffic = record.traffic();
+    let (request, expect) = rebuild(request, asked, client.is_some(), &traffic)?;
+    let (response, connection) = send(context, &route, asked.tls, request, record).await?;
+    if let Some(expect) = &expect {
+        expect.send_if_modified(|expect| {
+            *expect == Expect::Waiting && {
+                *expect = Expect::Answered;
+                true
+            }
+        });
+    }
+    check(&response)?;
+    record.answered(response.status().as_u16());
+    match (response.status(), client) {
+        (StatusCode::SWITCHING_PROTOCOLS, Some(client)) => switch(response, client, &route),
+        (StatusCode::SWITCHING_PROTOCOLS, None) => {
+            Err(Cause::BadAnswer("an upgrade nobody asked for".into()))
+        }
+        _ => {
+            let key = Key {
+                target: asked.target.clone(),
+                tls: asked.tls,
+            };
+            let lease = Lease {
+                pool: context.pool.clone(),
+                key,
+                connection,
+            };
+            Ok(Exchanged::Answer {
+                response,
+                lease,
+                expect,
+            })
+        }
+    }
+}
+
+/// The request as the origin gets it, put together from what was understood and not from what was received.
+fn rebuild(
+    request: Request<Incoming>,
+    asked: &Asked,
+    upgrade: bool,
+    traffic: &Arc<Traffic>,
+) -> Result<(Request<RequestBody>, Option<Expecting>), Cause> {
+    let (parts, body) = request.into_parts();
+    let host = HeaderValue::try_from(asked.authority())
+        .map_err(|error| Cause::Target(error.to_string()))?;
+    let expects = parts
+        .headers
+        .get(header::EXPECT)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    let mut fields = headers::request(parts.headers, host);
+    if upgrade {
+        headers::set_upgrade(&mut fields);
+    }
+    let mut body = RequestBody::new(body, traffic.clone());
+    let mut expect = None;
+    if expects && !body.is_empty() {
+        fields.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
+        let (sender, receiver) = watch::channel(Expect::Waiting);
+        body = body.held(receiver, EXPECT_PATIENCE);
+        expect = Some(Arc::new(sender));
+    }
+    let mut rebuilt = Request::new(body);
+    *rebuilt.method_mut() = parts.method;
+    *rebuilt.uri_mut() = origin_form(&parts.uri);
+    *rebuilt.version_mut() = Version::HTTP_11;
+    *rebuilt.headers_mut() = fields;
+    if let Some(expect) = expect.clone() {
+        hyper::ext::on_informational(&mut rebuilt, move |response| {
+            if response.status() == StatusCode::CONTINUE {
+                expect.send_replace(Expect::Continue);
+            }
+        });
+    }
+    Ok((rebuilt, expect))
+}
+
+fn origin_form(uri: &Uri) -> Uri {
+    let path = uri
+        .path_and_query()
+        .cloned()
+        .unwrap_or(PathAndQuery::from_static("/"));
+    Uri::from(path)
+}
+
+/// Sends on a kept connection or, if that turns out to be stale, on a new one.
+async fn send(
+    context: &Context,
+    route: &Route,
+    tls: bool,
+    mut request: Request<RequestBody>,
+    record: &mut Record,
+) -> Result<(Response<Incoming>, Connection), Cause> {
+    let mut connection = connect::connection(context, route, tls, record).await?;
+    loop {
+        record.stage(Stage::Answer);
+        let reused = !connection.fresh;
+        let spare = (reused && is_replayable(&request)).then(|| replay(&request, record));
+        let failed = match answered(context, &mut connection, request, record).await? {
+            Ok(response) => return Ok((response, connection)),
+            Err(failed) => failed,
+        };
+        let cause = Cause::Closed(failed.error.to_string());
+        // Only what certainly did no harm is sent again, and only once: the second connection is new.
+        request = match failed.unsent.or(spare) {
+            Some(request) if reused => request,
+            _ => return Err(cause),
+        };
+        connection = connect::fresh(context, route, tls, record).await?;
+    }
+}
+
+struct Failed {
+    error: hyper::Error,
+    /// The request, if not a byte of it was sent.
+    unsent: Option<Request<RequestBody>>,
+}
+
+/// The answer's head. Waits as long as the request's body moves, and then for the origin to think.
+async fn answered(
+    context: &Context,
+    connection: &mut Connection,
+    request: Request<RequestBody>,
+    record: &Record,
+) -> Result<Result<Response<Incoming>, Failed>, Cause> {
+    if let Err(error) = connection.sender.ready().await {
+        return Ok(Err(Failed {
+            error,
+            unsent: Some(request),
+        }));
+    }
+    let traffic = record.traffic();
+    let mut answer = std::pin::pin!(connection.sender.try_send_request(request));
+    loop {
+        let before = traffic.up();
+        let sending = !traffic.is_sent();
+        let patience = if sending {
+            context.limits.body_idle
+        } else {
+            context.limits.first_byte
+        };
+        match timeout(patience, answer.as_mut()).await {
+            Ok(Ok(response)) => return Ok(Ok(response)),
+            Ok(Err(mut error)) => {
+                let unsent = error.take_message();
+                return Ok(Err(Failed {
+                    error: error.into_error(),
+                    unsent,
+                }));
+            }
+            Err(_) if sending && (traffic.is_sent() || traffic.up() != before) => {}
+            Err(_) if sending => return Err(Cause::Stalled),
+            Err(_) => return Err(Cause::FirstByte),
+        }
+    }
+}
+
+/// RFC 9110 §9.2.2: an idempotent request may be sent again by a proxy.
+fn is_replayable(request: &Request<RequestBody>) -> bool {
+    request.body().is_empty()
+        && matches!(
+            *request.method(),
+            Method::GET | Method::HEAD | Method::OPTIONS
+        )
+}
+
+fn replay(request: &Request<RequestBody>, record: &Record) -> Request<RequestBody> {
+    let mut again = Request::new(RequestBody::empty(record.traffic()));
+    *again.method_mut() = request.method().clone();
+    *again.uri_mut() = request.uri().clone();
+    *again.headers_mut() = request.headers().clone();
+    again
+}
+
+/// Refuses answers that two parsers could read differently.
+fn check(response: &Response<Incoming>) -> Result<(), Cause> {
+    let fields = response.headers();
+    let count = |name| fields.get_all(name).iter().count();
+    let bad = |what: &str| Err(Cause::BadAnswer(what.to_owned()));
+    let encodings = count(header::TRANSFER_ENCODING);
+    if encodings > 0 && count(header::CONTENT_LENGTH) > 0 {
+        return bad("`Content-Length` and `Transfer-Encoding` are both present");
+    }
+    if count(header::CONTENT_LENGTH) > 1 {
+        return bad("`Content-Length` is there twice");
+    }
+    let chunked = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if encodings > 1
+        || !fields
+            .get_all(header::TRANSFER_ENCODING)
+            .iter()
+            .all(chunked)
+    {
+        return bad("`Transfer-Encoding` is not `chunked`");
+    }
+    if encodings == 1 && response.version() != Version::HTTP_11 {
+        return bad("`Transfer-Encoding` in HTTP/1.0");
+    }
+    Ok(())
+}
+
+fn switch(
+    mut response: Response<Incoming>,
+    client: OnUpgrade,
+    route: &Route,
+) -> Result<Exchanged, Cause> {
+    let asked: HeaderMap = response.headers().clone();
+    if headers::upgrade(&asked) != Upgrade::WebSocket {
+        return Err(Cause::BadAnswer(
+            "an upgrade to another protocol than asked for".into(),
+        ));
+    }
+    let origin = hyper::upgrade::on(&mut response);
+    let permit = route.permits.first().cloned();
+    let mut switched = Response::new(());
+    *switched.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *switched.headers_mut() = headers::answer(asked);
+    headers::set_upgrade(switched.headers_mut());
+    Ok(Exchanged::Upgraded {
+        response: switched,
+        sides: Sides {
+            client,
+            origin,
+            permit,
+        },
+    })
+}
+
+/// The answer as the client gets it.
+fn stream(
+    context: &Context,
+    response: Response<Incoming>,
+    lease: Lease,
+    expect: Option<Expecting>,
+    record: Record,
+    busy: Busy,
+) -> Response<Answer> {
+    let (parts, body) = response.into_parts();
+    let over = body.is_end_stream();
+    let mut origin = OriginAnswer {
+        body,
+        record: Some(record),
+        lease: Some(lease),
+        expect,
+        idle: Idle::new(context.limits.body_idle),
+        busy: Some(busy),
+    };
+    let mut answer = Response::new(if over {
+        origin.complete();
+        Answer::Own(None)
+    } else {
+        Answer::Origin(Box::new(origin))
+    });
+    *answer.status_mut() = parts.status;
+    *answer.headers_mut() = headers::answer(parts.headers);
+    answer
+}

@@ -1,0 +1,252 @@
+//! Which header fields cross the proxy. Messages are rebuilt from typed fields; nothing is copied as bytes.
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+/// Fields that belong to one connection and never cross (RFC 9110 §7.6.1, and what practice adds).
+const HOP_BY_HOP: [HeaderName; 7] = [
+    header::CONNECTION,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::PROXY_AUTHORIZATION,
+    header::PROXY_AUTHENTICATE,
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// Fields that hyper has no constant for and that never cross either.
+const NEVER: [&str; 4] = [
+    "keep-alive",
+    "http2-settings",
+    "proxy-authentication-info",
+    "proxy-status",
+];
+
+/// An origin must not send clients around the proxy (RFC 7838), nor open a second protocol.
+const ANSWER_NEVER: [&str; 2] = ["alt-svc", "alternate-protocol"];
+
+/// Trailer fields that cross: end-to-end metadata that frames, routes and authenticates nothing (RFC 9110 §6.5.1).
+fn trailer_crosses(name: &HeaderName) -> bool {
+    const NAMES: [&str; 7] = [
+        "digest",
+        "content-digest",
+        "repr-digest",
+        "content-md5",
+        "etag",
+        "server-timing",
+        "expires",
+    ];
+    NAMES.contains(&name.as_str())
+        || name.as_str().starts_with("grpc-")
+        || name.as_str().starts_with("x-")
+}
+
+/// The request's fields as the origin gets them: `Host` first, hop-by-hop fields gone.
+pub(crate) fn request(fields: HeaderMap, host: HeaderValue) -> HeaderMap {
+    let named = named_by_connection(&fields);
+    let mut out = HeaderMap::with_capacity(fields.len() + 2);
+    out.insert(header::HOST, host);
+    copy(fields, &mut out, |name| {
+        name != header::HOST
+            && name != header::EXPECT
+            && !is_hop_by_hop(name)
+            && !named.contains(name)
+    });
+    out
+}
+
+/// The answer's fields as the client gets them.
+pub(crate) fn answer(fields: HeaderMap) -> HeaderMap {
+    let named = named_by_connection(&fields);
+    let mut out = HeaderMap::with_capacity(fields.len());
+    copy(fields, &mut out, |name| {
+        !is_hop_by_hop(name)
+            && !ANSWER_NEVER.contains(&name.as_str())
+            && name != header::TRAILER
+            && !named.contains(name)
+    });
+    out
+}
+
+/// Trailers as they cross, in either direction.
+pub(crate) fn trailers(fields: HeaderMap) -> HeaderMap {
+    let mut out = HeaderMap::new();
+    copy(fields, &mut out, trailer_crosses);
+    out
+}
+
+/// Whether the client asks for an upgrade: none, to `websocket`, or to something that does not cross.
+pub(crate) fn upgrade(fields: &HeaderMap) -> Upgrade {
+    let connection = fields.get_all(header::CONNECTION).iter().flat_map(tokens);
+    if !connection
+        .into_iter()
+        .any(|token| token.eq_ignore_ascii_case("upgrade"))
+    {
+        return Upgrade::None;
+    }
+    let mut asked = fields.get_all(header::UPGRADE).iter();
+    match (asked.next().map(HeaderValue::as_bytes), asked.next()) {
+        (Some(protocol), None) if protocol.eq_ignore_ascii_case(b"websocket") => Upgrade::WebSocket,
+        // A server may ignore an upgrade (RFC 9110 §7.8), and that is what a client of h2c expects.
+        (Some(protocol), None) if protocol.eq_ignore_ascii_case(b"h2c") => Upgrade::None,
+        (None, _) => Upgrade::None,
+        _ => Upgrade::Other,
+    }
+}
+
+/// See [`upgrade`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Upgrade {
+    None,
+    WebSocket,
+    Other,
+}
+
+/// Puts back what makes a request or answer an upgrade to `websocket`.
+pub(crate) fn set_upgrade(fields: &mut HeaderMap) {
+    fields.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    fields.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+}
+
+fn copy(from: HeaderMap, to: &mut HeaderMap, keep: impl Fn(&HeaderName) -> bool) {
+    let mut current = None;
+    for (name, value) in from {
+        // `HeaderMap` gives the name with the first of several values only.
+        if name.is_some() {
+            current = name.filter(&keep);
+        }
+        if let Some(name) = &current {
+            to.append(name, value);
+        }
+    }
+}
+
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    HOP_BY_HOP.contains(name) || NEVER.contains(&name.as_str())
+}
+
+fn named_by_connection(fields: &HeaderMap) -> Vec<HeaderName> {
+    let tokens = fields.get_all(header::CONNECTION).iter().flat_map(tokens);
+    tokens
+        .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
+        .collect()
+}
+
+fn tokens(value: &HeaderValue) -> impl Iterator<Item = &str> {
+    value
+        .to_str()
+        .unwrap_or_default()
+        .split(',')
+        .map(str::trim)
+        .filter(|token| !token.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        fields
+            .iter()
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn requests() {
+        let fields = map(&[
+            ("host", "evil"),
+            ("accept", "a"),
+            ("connection", "keep-alive, x-mine"),
+            ("x-mine", "1"),
+            ("keep-alive", "5"),
+            ("proxy-connection", "keep-alive"),
+            ("proxy-authorization", "Basic secret"),
+            ("te", "trailers"),
+            ("http2-settings", "x"),
+            ("upgrade", "h2c"),
+            ("cookie", "c"),
+        ]);
+        let mut fields = fields;
+        fields.append("accept", HeaderValue::from_static("b"));
+        let out = request(fields, HeaderValue::from_static("good"));
+        let names: Vec<_> = out
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect();
+        assert_eq!(
+            names,
+            [
+                ("host", "good"),
+                ("accept", "a"),
+                ("accept", "b"),
+                ("cookie", "c")
+            ]
+        );
+    }
+
+    #[test]
+    fn answers() {
+        let out = answer(map(&[
+            ("alt-svc", "h3"),
+            ("proxy-authenticate", "x"),
+            ("etag", "e"),
+            ("connection", "close"),
+        ]));
+        assert_eq!(out, map(&[("etag", "e")]));
+    }
+
+    #[test]
+    fn trailer_fields() {
+        let out = trailers(map(&[
+            ("host", "a"),
+            ("content-length", "1"),
+            ("authorization", "s"),
+            ("grpc-status", "0"),
+        ]));
+        assert_eq!(out, map(&[("grpc-status", "0")]));
+    }
+
+    #[test]
+    fn upgrades() {
+        let rows: &[(&[(&str, &str)], Upgrade)] = &[
+            (&[], Upgrade::None),
+            (&[("upgrade", "websocket")], Upgrade::None),
+            (
+                &[
+                    ("connection", "keep-alive, Upgrade"),
+                    ("upgrade", "WebSocket"),
+                ],
+                Upgrade::WebSocket,
+            ),
+            (
+                &[("connection", "upgrade"), ("upgrade", "h2c")],
+                Upgrade::None,
+            ),
+            (
+                &[("connection", "upgrade"), ("upgrade", "websocket, h2c")],
+                Upgrade::Other,
+            ),
+            (
+                &[("connection", "upgrade"), ("upgrade", "TLS/1.0")],
+                Upgrade::Other,
+            ),
+        ];
+        for (fields, expected) in rows {
+            let fields: HeaderMap = fields
+                .iter()
+                .map(|(name, value)| {
+                    (
+                        HeaderName::from_static(name),
+                        HeaderValue::from_static(value),
+                    )
+                })
+                .collect();
+            assert_eq!(upgrade(&fields), *expected, "{fields:?}");
+        }
+    }
+}

@@ -1,0 +1,489 @@
+//! One request head, checked byte by byte (RFC 9112 §2–§6). What is ambiguous is refused, never repaired.
+
+use std::str;
+
+/// Longest head, request line and all fields.
+pub(crate) const MAX_BYTES: usize = 32 * 1024;
+
+/// Most fields.
+pub(crate) const MAX_FIELDS: usize = 100;
+
+/// A head that passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) method: Method,
+    pub(crate) body: Framing,
+}
+
+/// The methods that change what follows the head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// After the answer the connection is a tunnel.
+    Connect,
+    /// Any other well-formed method.
+    Other,
+}
+
+/// How the end of the body is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    Length(u64),
+    Chunked,
+}
+
+/// Why a head is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum HeadError {
+    #[error("request head is larger than {MAX_BYTES} bytes")]
+    TooLarge,
+    #[error("request has more than {MAX_FIELDS} header fields")]
+    TooManyFields,
+    #[error("line end is not CR LF, or a control character is in the head")]
+    BadByte,
+    #[error("request line is malformed")]
+    RequestLine,
+    #[error("method is not a token")]
+    Method,
+    #[error("method `TRACE` is refused because it reflects credentials")]
+    Trace,
+    #[error("request target is malformed")]
+    RequestTarget,
+    #[error("HTTP version is not 1.0 or 1.1")]
+    Version,
+    #[error("header field is malformed")]
+    Field,
+    #[error("header field is folded over two lines")]
+    Folded,
+    #[error("`Host` must be present once and name a host")]
+    Host,
+    #[error("`Content-Length` must be one plain decimal number")]
+    ContentLength,
+    #[error("`Transfer-Encoding` must be exactly `chunked`, once, in HTTP/1.1")]
+    TransferEncoding,
+    #[error("`Content-Length` and `Transfer-Encoding` are both present")]
+    TwoLengths,
+    #[error("`Connection` names a field that must reach the server")]
+    Connection,
+    #[error("request body is not correctly chunked")]
+    Chunk,
+    #[error("`CONNECT` must be the first request on its connection")]
+    LateConnect,
+}
+
+/// Where the head in `bytes` ends, if it does. `from` is how far an earlier call has looked.
+///
+/// A line feed without its carriage return is an error at once: the sender might never send an empty line we accept.
+pub(crate) fn end(bytes: &[u8], from: usize) -> Result<Option<usize>, HeadError> {
+    let mut at = from.saturating_sub(3);
+    while let Some(offset) = bytes
+        .get(at..)
+        .and_then(|rest| rest.iter().position(|&byte| byte == b'\n'))
+    {
+        let feed = at + offset;
+        let line = bytes.get(..feed).unwrap_or_default();
+        if line.last() != Some(&b'\r') {
+            return Err(HeadError::BadByte);
+        }
+        if line.ends_with(b"\r\n\r") {
+            return Ok(Some(feed + 1));
+        }
+        at = feed + 1;
+    }
+    match bytes.len() > MAX_BYTES {
+        true => Err(HeadError::TooLarge),
+        false => Ok(None),
+    }
+}
+
+/// Checks one whole head, its final empty line included.
+pub(crate) fn check(head: &[u8]) -> Result<Head, HeadError> {
+    let text = head
+        .strip_suffix(b"\r\n\r\n")
+        .ok_or(HeadError::RequestLine)?;
+    let mut lines = Lines(Some(text));
+    let (method, version) = request_line(lines.next().ok_or(HeadError::RequestLine)?)?;
+    let mut fields = Fields {
+        version,
+        ..Fields::default()
+    };
+    for (count, line) in lines.enumerate() {
+        if count >= MAX_FIELDS {
+            return Err(HeadError::TooManyFields);
+        }
+        let (name, value) = field(line)?;
+        fields.add(name, value)?;
+    }
+    Ok(Head {
+        method,
+        body: fields.framing()?,
+    })
+}
+
+/// Lines between CR LF. A CR or LF left inside a line is refused with the other control characters.
+struct Lines<'a>(Option<&'a [u8]>);
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let rest = self.0?;
+        match rest.windows(2).position(|pair| pair == b"\r\n") {
+            Some(end) => {
+                self.0 = rest.get(end + 2..);
+                rest.get(..end)
+            }
+            None => self.0.take(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Version {
+    Http10,
+    #[default]
+    Http11,
+}
+
+fn request_line(line: &[u8]) -> Result<(Method, Version), HeadError> {
+    let mut parts = line.split(|&byte| byte == b' ');
+    let (Some(method), Some(target), Some(version), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(HeadError::RequestLine);
+    };
+    let version = match version {
+        b"HTTP/1.1" => Version::Http11,
+        b"HTTP/1.0" => Version::Http10,
+        _ => return Err(HeadError::Version),
+    };
+    if !is_token(method) {
+        return Err(HeadError::Method);
+    }
+    let target_ok = !target.is_empty()
+        && target
+            .iter()
+            .all(|byte| matches!(byte, 0x21..=0x7e) && !b"#\\<>\"".contains(byte));
+    if !target_ok {
+        return Err(HeadError::RequestTarget);
+    }
+    match method {
+        b"CONNECT" if target.contains(&b'/') || target.contains(&b'?') => {
+            Err(HeadError::RequestTarget)
+        }
+        b"CONNECT" => Ok((Method::Connect, version)),
+        b"TRACE" | b"TRACK" => Err(HeadError::Trace),
+        _ if target.starts_with(b"*") && (method, target) != (b"OPTIONS", b"*") => {
+            Err(HeadError::RequestTarget)
+        }
+        _ => Ok((Method::Other, version)),
+    }
+}
+
+fn field(line: &[u8]) -> Result<(&[u8], &[u8]), HeadError> {
+    if matches!(line.first(), Some(b' ' | b'\t')) {
+        return Err(HeadError::Folded);
+    }
+    let colon = line
+        .iter()
+        .position(|&byte| byte == b':')
+        .ok_or(HeadError::Field)?;
+    let (name, value) = line.split_at(colon);
+    let value = value.get(1..).unwrap_or_default();
+    if !is_token(name) {
+        return Err(HeadError::Field);
+    }
+    if !value
+        .iter()
+        .all(|&byte| byte == b'\t' || (byte >= 0x20 && byte != 0x7f))
+    {
+        return Err(HeadError::BadByte);
+    }
+    Ok((name, trim(value)))
+}
+
+/// What the fields say about framing and destination.
+#[derive(Default)]
+struct Fields {
+    version: Version,
+    host: bool,
+    length: Option<u64>,
+    chunked: bool,
+}
+
+impl Fields {
+    fn add(&mut self, name: &[u8], value: &[u8]) -> Result<(), HeadError> {
+        if name.eq_ignore_ascii_case(b"host") {
+            if self.host || !is_authority(value) {
+                return Err(HeadError::Host);
+            }
+            self.host = true;
+        } else if name.eq_ignore_ascii_case(b"content-length") {
+            let length = decimal(value).filter(|_| self.length.is_none());
+            self.length = Some(length.ok_or(HeadError::ContentLength)?);
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            if self.chunked
+                || self.version == Version::Http10
+                || !value.eq_ignore_ascii_case(b"chunked")
+            {
+                return Err(HeadError::TransferEncoding);
+            }
+            self.chunked = true;
+        } else if name.eq_ignore_ascii_case(b"connection") {
+            connection(value)?;
+        }
+        Ok(())
+    }
+
+    fn framing(&self) -> Result<Framing, HeadError> {
+        match (self.length, self.chunked) {
+            _ if !self.host && self.version == Version::Http11 => Err(HeadError::Host),
+            (Some(_), true) => Err(HeadError::TwoLengths),
+            (None, true) => Ok(Framing::Chunked),
+            (length, false) => Ok(Framing::Length(length.unwrap_or(0))),
+        }
+    }
+}
+
+/// A client may not have the proxy drop fields that frame, route or authenticate (Akamai CVE-2026-26365).
+fn connection(value: &[u8]) -> Result<(), HeadError> {
+    const KEPT: [&str; 8] = [
+        "host",
+        "content-length",
+        "transfer-encoding",
+        "authorization",
+        "cookie",
+        "x-api-key",
+        "x-goog-api-key",
+        "api-key",
+    ];
+    let mut options = value.split(|&byte| byte == b',').map(trim);
+    match options.any(|option| {
+        KEPT.iter()
+            .any(|kept| option.eq_ignore_ascii_case(kept.as_bytes()))
+    }) {
+        true => Err(HeadError::Connection),
+        false => Ok(()),
+    }
+}
+
+/// RFC 9110 §5.6.2.
+fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty()
+        && bytes
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
+}
+
+/// The bytes of `host[:port]` and nothing else; what they mean is [`policy_lang::Target`]'s business.
+fn is_authority(value: &[u8]) -> bool {
+    !value.is_empty()
+        && value
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(byte))
+}
+
+/// A number without sign, space, leading zero or overflow.
+fn decimal(value: &[u8]) -> Option<u64> {
+    let plain =
+        value.iter().all(u8::is_ascii_digit) && (value.len() == 1 || value.first() != Some(&b'0'));
+    str::from_utf8(value).ok().filter(|_| plain)?.parse().ok()
+}
+
+fn trim(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(head: &str) -> Result<Head, HeadError> {
+        match end(head.as_bytes(), 0)? {
+            Some(end) => check(&head.as_bytes()[..end]),
+            None => panic!("no end: {head:?}"),
+        }
+    }
+
+    fn with(fields: &str) -> Result<Framing, HeadError> {
+        verdict(&format!(
+            "POST http://a/ HTTP/1.1\r\nHost: a\r\n{fields}\r\n"
+        ))
+        .map(|head| head.body)
+    }
+
+    #[test]
+    fn framing() {
+        use HeadError::*;
+        let rows: &[(&str, Result<Framing, HeadError>)] = &[
+            ("", Ok(Framing::Length(0))),
+            ("Content-Length: 0\r\n", Ok(Framing::Length(0))),
+            ("Content-Length: 12 \r\n", Ok(Framing::Length(12))),
+            ("Transfer-Encoding: chunked\r\n", Ok(Framing::Chunked)),
+            ("Transfer-Encoding:\tChunked\r\n", Ok(Framing::Chunked)),
+            (
+                "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+                Err(TwoLengths),
+            ),
+            (
+                "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n",
+                Err(TwoLengths),
+            ),
+            (
+                "Content-Length: 3\r\nContent-Length: 3\r\n",
+                Err(ContentLength),
+            ),
+            (
+                "Content-Length: 3\r\nContent-Length: 4\r\n",
+                Err(ContentLength),
+            ),
+            ("Content-Length: +1\r\n", Err(ContentLength)),
+            ("Content-Length: -1\r\n", Err(ContentLength)),
+            ("Content-Length: 0x10\r\n", Err(ContentLength)),
+            ("Content-Length: 010\r\n", Err(ContentLength)),
+            ("Content-Length: 1_0\r\n", Err(ContentLength)),
+            ("Content-Length:\r\n", Err(ContentLength)),
+            ("Content-Length: 1,1\r\n", Err(ContentLength)),
+            ("Content-Length: 1 1\r\n", Err(ContentLength)),
+            (
+                "Content-Length: 18446744073709551616\r\n",
+                Err(ContentLength),
+            ),
+            (
+                "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+                Err(TransferEncoding),
+            ),
+            ("Transfer-Encoding: ,chunked\r\n", Err(TransferEncoding)),
+            ("Transfer-Encoding: chunked,\r\n", Err(TransferEncoding)),
+            ("Transfer-Encoding: chunked;x\r\n", Err(TransferEncoding)),
+            ("Transfer-Encoding: xchunked\r\n", Err(TransferEncoding)),
+            (
+                "Transfer-Encoding: \u{a0}chunked\r\n",
+                Err(TransferEncoding),
+            ),
+            ("Transfer-Encoding: identity\r\n", Err(TransferEncoding)),
+            (
+                "Transfer-Encoding: gzip, chunked\r\n",
+                Err(TransferEncoding),
+            ),
+            ("Transfer-Encoding : chunked\r\n", Err(Field)),
+        ];
+        for (fields, expected) in rows {
+            assert_eq!(with(fields), *expected, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn fields() {
+        use HeadError::*;
+        let rows: &[(&str, Result<Framing, HeadError>)] = &[
+            ("X: \u{e9}\r\n", Ok(Framing::Length(0))),
+            ("X: a\r\n b\r\n", Err(Folded)),
+            ("X: a\r\n\tb\r\n", Err(Folded)),
+            (": x\r\n", Err(Field)),
+            ("X y: z\r\n", Err(Field)),
+            ("X\u{e9}: z\r\n", Err(Field)),
+            ("no colon\r\n", Err(Field)),
+            ("X: a\0b\r\n", Err(BadByte)),
+            ("X: a\rb\r\n", Err(BadByte)),
+            ("X: a\nY: b\r\n", Err(BadByte)),
+            ("Host: b\r\n", Err(Host)),
+            (
+                "Connection: keep-alive, X-Foo, Upgrade\r\n",
+                Ok(Framing::Length(0)),
+            ),
+            ("Connection: close, Transfer-Encoding\r\n", Err(Connection)),
+            ("Connection: host\r\n", Err(Connection)),
+            ("Connection: Content-Length\r\n", Err(Connection)),
+            ("Connection: x , authorization\r\n", Err(Connection)),
+            ("Connection: X-API-Key\r\n", Err(Connection)),
+        ];
+        for (fields, expected) in rows {
+            assert_eq!(with(fields), *expected, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn hosts() {
+        let rows = [
+            ("Host: a\r\n", true),
+            ("Host: a.example:80\r\n", true),
+            ("Host: [::1]:80\r\n", true),
+            ("", false),
+            ("Host:\r\n", false),
+            ("Host: a, b\r\n", false),
+            ("Host: u@a\r\n", false),
+            ("Host: a/b\r\n", false),
+            ("Host: a b\r\n", false),
+            ("Host: a\r\nhost: a\r\n", false),
+        ];
+        for (fields, good) in rows {
+            let result = verdict(&format!("GET http://a/ HTTP/1.1\r\n{fields}\r\n"));
+            assert_eq!(result.is_ok(), good, "{fields:?} {result:?}");
+        }
+        assert!(
+            verdict("GET http://a/ HTTP/1.0\r\n\r\n").is_ok(),
+            "1.0 knows no Host"
+        );
+    }
+
+    #[test]
+    fn request_lines() {
+        use HeadError::{RequestLine, RequestTarget, Trace, Version};
+        let rows: &[(&str, Result<Method, HeadError>)] = &[
+            ("GET http://a/?q=|x HTTP/1.1", Ok(Method::Other)),
+            ("M-SEARCH http://a/ HTTP/1.1", Ok(Method::Other)),
+            ("CONNECT a:443 HTTP/1.1", Ok(Method::Connect)),
+            ("OPTIONS * HTTP/1.1", Ok(Method::Other)),
+            ("CONNECT /a HTTP/1.1", Err(RequestTarget)),
+            ("CONNECT http://a:443 HTTP/1.1", Err(RequestTarget)),
+            ("GET * HTTP/1.1", Err(RequestTarget)),
+            ("OPTIONS */x HTTP/1.1", Err(RequestTarget)),
+            ("GET /#x HTTP/1.1", Err(RequestTarget)),
+            ("GET /\\x HTTP/1.1", Err(RequestTarget)),
+            ("GET /\u{e9} HTTP/1.1", Err(RequestTarget)),
+            ("GET  HTTP/1.1", Err(RequestTarget)),
+            ("GET / x HTTP/1.1", Err(RequestLine)),
+            ("GET /", Err(RequestLine)),
+            ("GET\t/\tHTTP/1.1", Err(RequestLine)),
+            ("G(T / HTTP/1.1", Err(HeadError::Method)),
+            ("TRACE http://a/ HTTP/1.1", Err(Trace)),
+            ("TRACK http://a/ HTTP/1.1", Err(Trace)),
+            ("GET / HTTP/1.2", Err(Version)),
+            ("GET / HTTP/2.0", Err(Version)),
+            ("GET / http/1.1", Err(Version)),
+            ("", Err(RequestLine)),
+        ];
+        for (line, expected) in rows {
+            let result = verdict(&format!("{line}\r\nHost: a\r\n\r\n")).map(|head| head.method);
+            assert_eq!(result, *expected, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        let fields = |count| "X: y\r\n".repeat(count);
+        assert!(with(&fields(MAX_FIELDS - 1)).is_ok());
+        assert_eq!(with(&fields(MAX_FIELDS)), Err(HeadError::TooManyFields));
+        let endless = vec![b'x'; MAX_BYTES + 1];
+        assert_eq!(end(&endless, 0), Err(HeadError::TooLarge));
+        assert_eq!(end(&endless[..MAX_BYTES], 0), Ok(None));
+    }
+
+    #[test]
+    fn the_end_is_found_however_the_bytes_arrive() {
+        let head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nrest";
+        for cut in 0..head.len() - 4 {
+            let first = end(&head[..cut], 0).unwrap();
+            assert_eq!(
+                first.or_else(|| end(head, cut).unwrap()),
+                Some(head.len() - 4),
+                "{cut}"
+            );
+        }
+        assert_eq!(end(b"GET / HTTP/1.1\n", 0), Err(HeadError::BadByte));
+        assert_eq!(end(b"GET / HTTP/1.1\r\n\n", 0), Err(HeadError::BadByte));
+    }
+}

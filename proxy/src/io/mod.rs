@@ -1,0 +1,4 @@
+//! Adapters around byte streams.
+
+pub(crate) mod prefixed;
+pub(crate) mod relay;

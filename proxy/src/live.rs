@@ -1,0 +1,244 @@
+//! The policy in force: loaded, replaced at once and as a whole, never lost.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::{ArcSwap, Guard};
+use policy_lang::{Policy, config};
+use tokio::sync::watch;
+
+/// One policy and its number.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    /// Grows by one with every policy that takes effect, from 1.
+    pub(crate) generation: u64,
+    pub(crate) policy: Policy,
+}
+
+/// Why a policy file was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// It could not be read.
+    #[error("cannot read `{}`: {}", path.display(), message)]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        message: String,
+    },
+    /// It was read and is wrong.
+    #[error("{}", Listed(.0))]
+    Invalid(Vec<config::Error>),
+}
+
+impl ConfigError {
+    /// What the reader can do about it.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Unreadable { .. } => None,
+            Self::Invalid(errors) => errors.first()?.help(),
+        }
+    }
+}
+
+/// All errors of a file, in one line.
+struct Listed<'a>(&'a [config::Error]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{error}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What a look at the file brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// The bytes are the ones already known.
+    Same,
+    /// A new policy is in force, with these warnings.
+    Changed {
+        generation: u64,
+        warnings: Vec<String>,
+    },
+    /// The file is wrong; the policy in force stays.
+    Wrong(ConfigError),
+}
+
+/// The policy in force and the file it comes from.
+#[derive(Debug)]
+pub(crate) struct Live {
+    path: PathBuf,
+    current: ArcSwap<Snapshot>,
+    seen: Mutex<Seen>,
+    changes: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    content: io::Result<Vec<u8>>,
+    error: Option<ConfigError>,
+}
+
+impl Live {
+    /// Loads the first policy. Without a valid one there is none to fall back on, and no proxy.
+    pub(crate) fn load(path: &Path) -> Result<(Self, Vec<String>), ConfigError> {
+        let content = std::fs::read(path);
+        let (policy, warnings) = compile(path, &content)?;
+        let live = Self {
+            path: path.to_owned(),
+            current: ArcSwap::from_pointee(Snapshot {
+                generation: 1,
+                policy,
+            }),
+            seen: Mutex::new(Seen {
+                content,
+                error: None,
+            }),
+            changes: watch::Sender::new(1),
+        };
+        Ok((live, warnings))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The policy in force. COST: a few nanoseconds; never waits.
+    pub(crate) fn snapshot(&self) -> Guard<Arc<Snapshot>> {
+        self.current.load()
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.snapshot().generation
+    }
+
+    /// Tells of every change, by the new generation.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// What is wrong with the file as last seen.
+    pub(crate) fn error(&self) -> Option<ConfigError> {
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .error
+            .clone()
+    }
+
+    /// Reads the file and, if its bytes are new, puts it in force.
+    pub(crate) fn look(&self) -> Look {
+        let content = std::fs::read(&self.path);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = match (&content, &seen.content) {
+            (Ok(new), Ok(old)) => new == old,
+            (Err(new), Err(old)) => new.kind() == old.kind(),
+            _ => false,
+        };
+        if same {
+            return Look::Same;
+        }
+        let compiled = compile(&self.path, &content);
+        seen.content = content;
+        match compiled {
+            Ok((policy, warnings)) => {
+                seen.error = None;
+                Look::Changed {
+                    generation: self.replace(policy),
+                    warnings,
+                }
+            }
+            Err(error) => {
+                seen.error = Some(error.clone());
+                Look::Wrong(error)
+            }
+        }
+    }
+
+    /// INVARIANT: called with `seen` locked, so generations are handed out one after the other.
+    fn replace(&self, policy: Policy) -> u64 {
+        let generation = self.generation() + 1;
+        let old = self.current.swap(Arc::new(Snapshot { generation, policy }));
+        self.changes.send_replace(generation);
+        drop(old);
+        generation
+    }
+}
+
+fn compile(
+    path: &Path,
+    content: &io::Result<Vec<u8>>,
+) -> Result<(Policy, Vec<String>), ConfigError> {
+    let unreadable = |message: String| ConfigError::Unreadable {
+        path: path.to_owned(),
+        message,
+    };
+    let bytes = content
+        .as_ref()
+        .map_err(|error| unreadable(error.to_string()))?;
+    let text = str::from_utf8(bytes).map_err(|_| unreadable("it is not UTF-8".into()))?;
+    let name = path.file_name().map_or_else(
+        || path.display().to_string(),
+        |name| name.to_string_lossy().into_owned(),
+    );
+    let (document, read) = config::Document::parse(text, &name).map_err(ConfigError::Invalid)?;
+    let (policy, compiled) = document.compile().map_err(ConfigError::Invalid)?;
+    Ok((
+        policy,
+        read.iter()
+            .chain(&compiled)
+            .map(ToString::to_string)
+            .collect(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_good_policy_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("proxy-config.json");
+        std::fs::write(&path, r#"{"policy":"deny"}"#).unwrap();
+        let (live, _) = Live::load(&path).unwrap();
+        assert_eq!((live.generation(), live.look()), (1, Look::Same));
+
+        std::fs::write(&path, "{\n  \"policy\": 1\n}").unwrap();
+        let Look::Wrong(error) = live.look() else {
+            panic!("taken")
+        };
+        assert!(
+            error.to_string().starts_with("proxy-config.json:2:13: "),
+            "{error}"
+        );
+        assert_eq!((live.generation(), live.error()), (1, Some(error)));
+
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(
+            live.look(),
+            Look::Wrong(ConfigError::Unreadable { .. })
+        ));
+        assert_eq!((live.look(), live.generation()), (Look::Same, 1));
+
+        std::fs::write(&path, r#"{"policy":"allow"}"#).unwrap();
+        assert!(matches!(live.look(), Look::Changed { generation: 2, .. }));
+        assert_eq!(live.error(), None);
+    }
+
+    #[test]
+    fn no_policy_no_start() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(matches!(
+            Live::load(&dir.path().join("none")),
+            Err(ConfigError::Unreadable { .. })
+        ));
+    }
+}

@@ -1,0 +1,103 @@
+//! What a proxy is started with.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything [`crate::Proxy::start`] needs to know.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The sandbox's name, as it appears in the log and in the advice of a denial.
+    pub name: String,
+    /// The `proxy-config.json`. Watched; never written.
+    pub config: PathBuf,
+    /// Directory of the authority, made if missing. See [`crate::ca::ensure`].
+    pub ca_dir: PathBuf,
+    /// The name server to ask (UDP, then TCP), instead of the system's.
+    pub dns: Option<SocketAddr>,
+    /// A PEM file of the authorities that origins are verified against, instead of the system's store
+    /// (which `SSL_CERT_FILE` and `SSL_CERT_DIR` name when they are set).
+    pub trust: Option<PathBuf>,
+    /// Where requests are logged, as JSON lines.
+    pub log: Option<PathBuf>,
+    /// Path of the administration socket. See [`crate::admin`].
+    pub admin: Option<PathBuf>,
+    /// Sockets of this process that are not given to [`crate::Proxy::serve`] and must never be dialled either.
+    pub listeners: Vec<SocketAddr>,
+    /// How a denial tells people to change the policy: the command without its flags,
+    /// such as `sandbox network proxy my-sandbox`. None names the config file instead.
+    pub advice: Option<String>,
+    /// Bounds on time and number.
+    pub limits: Limits,
+}
+
+impl Options {
+    /// Options with the defaults for all that is optional.
+    #[must_use]
+    pub fn new(
+        name: impl Into<String>,
+        config: impl Into<PathBuf>,
+        ca_dir: impl Into<PathBuf>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            config: config.into(),
+            ca_dir: ca_dir.into(),
+            dns: None,
+            trust: None,
+            log: None,
+            admin: None,
+            listeners: Vec::new(),
+            advice: None,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Bounds on time and number. Nothing a guest or an origin does may outlast or outgrow them.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Client connections at once; more are answered 503.
+    pub connections: usize,
+    /// From the first byte of a request to the end of its head, and from a tunnel's start to a whole TLS hello.
+    pub head: Duration,
+    /// A kept-alive client connection without a request.
+    pub idle: Duration,
+    /// TCP connect, to one address.
+    pub connect: Duration,
+    /// TLS handshake, on either side.
+    pub handshake: Duration,
+    /// From the end of a request to the head of its answer. Long: language models think.
+    pub first_byte: Duration,
+    /// A body that stands still, in either direction.
+    pub body_idle: Duration,
+    /// A tunnel that stands still.
+    pub tunnel_idle: Duration,
+    /// One name lookup, all tries together.
+    pub resolve: Duration,
+    /// How long [`crate::Proxy::shutdown`] waits for requests to finish.
+    pub drain: Duration,
+    /// Size of one log file in bytes before it is rotated.
+    pub log_bytes: u64,
+    /// Log lines kept in memory while the log cannot be written. When they are used up, requests are refused.
+    pub log_backlog: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(120),
+            connect: Duration::from_secs(10),
+            handshake: Duration::from_secs(10),
+            first_byte: Duration::from_secs(600),
+            body_idle: Duration::from_secs(120),
+            tunnel_idle: Duration::from_secs(3600),
+            resolve: Duration::from_secs(5),
+            drain: Duration::from_secs(10),
+            log_bytes: 64 * 1024 * 1024,
+            log_backlog: 1000,
+        }
+    }
+}

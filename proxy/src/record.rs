@@ -1,0 +1,279 @@
+//! A request while it happens: what will be its log line.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use jiff::Timestamp;
+use policy_lang::Target;
+
+use crate::audit::{Action, Carriage, Event, Kind, Log, RuleRef, Stage, clean};
+use crate::cause::Cause;
+use crate::gate::{Route, Ruling};
+use crate::metrics::Metrics;
+
+/// Longest method, URL and message in a line, in bytes.
+const MAX_METHOD: usize = 32;
+const MAX_URL: usize = 1024;
+const MAX_MESSAGE: usize = 512;
+
+/// Where finished requests go.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    sandbox: String,
+    log: Log,
+    metrics: Metrics,
+}
+
+impl Recorder {
+    pub(crate) fn new(sandbox: &str, log: Log) -> Self {
+        Self {
+            sandbox: clean(sandbox, 128),
+            log,
+            metrics: Metrics::default(),
+        }
+    }
+
+    pub(crate) fn sandbox(&self) -> &str {
+        &self.sandbox
+    }
+
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Begins a request. Its line is written when the returned value is finished or dropped, and never twice.
+    pub(crate) fn begin(self: &Arc<Self>, method: &str, url: &str) -> Record {
+        self.metrics.began();
+        let mut event = self.event(Kind::Request);
+        event.method = clean(method, MAX_METHOD);
+        event.url = clean(url, MAX_URL);
+        Record {
+            event: Some(Box::new(event)),
+            began: Instant::now(),
+            traffic: Arc::default(),
+            recorder: self.clone(),
+            revoked: None,
+        }
+    }
+
+    /// Tells what became of the policy file.
+    pub(crate) fn config(&self, generation: u64, error: bool, message: &str) {
+        let mut event = self.event(Kind::Config);
+        event.generation = generation;
+        event.action = if error {
+            Action::Denied
+        } else {
+            Action::Allowed
+        };
+        event.reason = error.then(|| "config-invalid".to_owned());
+        event.message = Some(clean(message, 4 * MAX_MESSAGE));
+        self.log.write(&event);
+    }
+
+    fn event(&self, kind: Kind) -> Event {
+        Event {
+            timestamp: Timestamp::now(),
+            sandbox: self.sandbox.clone(),
+            kind,
+            method: String::new(),
+            url: String::new(),
+            action: Action::Denied,
+            target: None,
+            address: None,
+            rule: None,
+            reason: None,
+            generation: 0,
+            carriage: None,
+            stage: None,
+            status: None,
+            bytes_up: 0,
+            bytes_down: 0,
+            first_byte_ms: None,
+            duration_ms: 0,
+            message: None,
+        }
+    }
+}
+
+/// Bytes counted by whoever moves them.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    up: AtomicU64,
+    down: AtomicU64,
+    sent: AtomicBool,
+}
+
+impl Traffic {
+    /// Bytes towards the origin so far.
+    pub(crate) fn up(&self) -> u64 {
+        self.up.load(Ordering::Relaxed)
+    }
+
+    /// The request has been sent whole.
+    pub(crate) fn sent(&self) {
+        self.sent.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_sent(&self) -> bool {
+        self.sent.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn add_up(&self, bytes: usize) {
+        self.up.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_down(&self, bytes: usize) {
+        self.down.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}
+
+/// One request in progress.
+///
+/// INVARIANT: the line is written exactly once: by [`Record::finish`], or by `Drop` when the task died or the client left.
+#[derive(Debug)]
+pub(crate) struct Record {
+    event: Option<Box<Event>>,
+    began: Instant,
+    traffic: Arc<Traffic>,
+    recorder: Arc<Recorder>,
+    revoked: Option<Arc<AtomicBool>>,
+}
+
+impl Record {
+    /// If this is dropped unfinished while `revoked` is set, it was the policy that ended it.
+    pub(crate) fn revocable(&mut self, revoked: Arc<AtomicBool>) {
+        self.revoked = Some(revoked);
+    }
+
+    pub(crate) fn traffic(&self) -> Arc<Traffic> {
+        self.traffic.clone()
+    }
+
+    pub(crate) fn target(&mut self, target: &Target) {
+        self.edit(|event| event.target = Some(target.to_string()));
+    }
+
+    pub(crate) fn stage(&mut self, stage: Stage) {
+        self.edit(|event| event.stage = Some(stage));
+    }
+
+    pub(crate) fn tunnel(&mut self) {
+        self.edit(|event| event.kind = Kind::Tunnel);
+    }
+
+    /// The policy let it pass.
+    pub(crate) fn admitted(&mut self, route: &Route, carriage: Carriage) {
+        self.edit(|event| {
+            event.action = Action::Allowed;
+            event.carriage = Some(carriage);
+            ruled(event, &route.verdict);
+            if !route.dropped.is_empty() {
+                event.message = Some(clean(
+                    &format!("dropped: {}", route.dropped.join("; ")),
+                    MAX_MESSAGE,
+                ));
+            }
+        });
+    }
+
+    pub(crate) fn dialled(&mut self, address: SocketAddr) {
+        self.edit(|event| event.address = Some(address));
+    }
+
+    /// The origin's answer has begun.
+    pub(crate) fn answered(&mut self, status: u16) {
+        let elapsed = millis(self.began);
+        self.edit(|event| {
+            event.status = Some(status);
+            event.first_byte_ms = Some(elapsed);
+            event.stage = Some(Stage::Relay);
+        });
+    }
+
+    /// It ends, or will end, for this cause.
+    pub(crate) fn failed(&mut self, cause: &Cause) {
+        let facts = cause.facts();
+        self.edit(|event| {
+            event.action = facts.action;
+            event.stage = Some(facts.stage);
+            event.reason = Some(facts.code.to_owned());
+            event.status.get_or_insert(facts.status.as_u16());
+            if let Some(ruling) = cause.ruling() {
+                ruled(event, ruling);
+                event.reason = Some(facts.code.to_owned());
+            }
+            event.message = Some(clean(&cause.sentence(), MAX_MESSAGE));
+        });
+    }
+
+    /// It is over, and well.
+    pub(crate) fn done(mut self) {
+        self.stage(Stage::Done);
+        self.finish();
+    }
+
+    /// Writes the line.
+    pub(crate) fn finish(&mut self) {
+        let Some(mut event) = self.event.take() else {
+            return;
+        };
+        event.bytes_up = self.traffic.up.load(Ordering::Relaxed);
+        event.bytes_down = self.traffic.down.load(Ordering::Relaxed);
+        event.duration_ms = millis(self.began);
+        self.recorder.metrics.finished(&event);
+        self.recorder.log.write(&event);
+    }
+
+    /// Ends it without a line: what it stood for is recorded elsewhere.
+    pub(crate) fn forget(mut self) {
+        self.event = None;
+        self.recorder.metrics.forgotten();
+    }
+
+    fn edit(&mut self, change: impl FnOnce(&mut Event)) {
+        if let Some(event) = &mut self.event {
+            change(event);
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if self
+            .event
+            .as_ref()
+            .is_some_and(|event| event.reason.is_none())
+        {
+            let revoked = self
+                .revoked
+                .as_ref()
+                .is_some_and(|revoked| revoked.load(Ordering::Relaxed));
+            let cause = match std::thread::panicking() {
+                true => Cause::Internal("the task panicked".into()),
+                false if revoked => Cause::Revoked,
+                false => Cause::ClientAbort,
+            };
+            self.failed(&cause);
+        }
+        self.finish();
+    }
+}
+
+fn ruled(event: &mut Event, ruling: &Ruling) {
+    event.rule = ruling.rule.as_ref().map(|rule| RuleRef {
+        text: clean(&rule.text, MAX_MESSAGE),
+        source: clean(&rule.source, MAX_MESSAGE),
+        line: rule.line,
+    });
+    event.generation = ruling.generation;
+}
+
+fn millis(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,78 @@
+//! `CONNECT`: judged before anything else happens.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+
+use super::{mitm, tunnel};
+use crate::audit::{Carriage, Stage};
+use crate::cause::Cause;
+use crate::context::Context;
+use crate::gate::Route;
+use crate::record::Record;
+use crate::request;
+
+/// Serves a client whose first request is the `CONNECT` in `head`, which has passed the strict check.
+pub(crate) async fn serve<I>(context: Arc<Context>, head: Bytes, mut client: I, early: Bytes)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (authority, host) = parse(&head);
+    let mut record = context.recorder.begin("CONNECT", authority);
+    let target = request::connect(authority, host);
+    let admitted = match &target {
+        Ok(target) => admit(&context, target, &mut record).await,
+        Err(_) => Err(target
+            .as_ref()
+            .err()
+            .map_or(Cause::NotProxied, |cause| Cause::Target(cause.sentence()))),
+    };
+    match admitted {
+        Ok(route) if route.bypass => tunnel::serve(context, route, client, early, record).await,
+        Ok(route) => mitm::serve(context, route, client, early, record).await,
+        Err(cause) => {
+            record.failed(&cause);
+            record.finish();
+            let denial = context.denial(&cause, target.as_ref().ok());
+            // The client may have gone; the line is written.
+            let _ = client.write_all(&denial.to_bytes()).await;
+            let _ = client.shutdown().await;
+        }
+    }
+}
+
+async fn admit(
+    context: &Context,
+    target: &policy_lang::Target,
+    record: &mut Record,
+) -> Result<Arc<Route>, Cause> {
+    record.target(target);
+    context.recorder.log().check().map_err(|_| Cause::LogFull)?;
+    record.stage(Stage::Host);
+    let route = context.gate.admit(target).await.map_err(Cause::Refused)?;
+    record.admitted(
+        &route,
+        if route.bypass {
+            Carriage::Bypass
+        } else {
+            Carriage::Intercept
+        },
+    );
+    Ok(route)
+}
+
+/// The authority of a `CONNECT` and its `Host`, from a head that was checked: one of each at most, and ASCII.
+fn parse(head: &[u8]) -> (&str, Option<&str>) {
+    let head = str::from_utf8(head).unwrap_or_default();
+    let mut lines = head.split("\r\n");
+    let authority = lines
+        .next()
+        .and_then(|line| line.split(' ').nth(1))
+        .unwrap_or_default();
+    let host = lines
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| name.eq_ignore_ascii_case("host"))
+        .map(|(_, value)| value.trim_matches([' ', '\t']));
+    (authority, host)
+}

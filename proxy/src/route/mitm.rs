@@ -1,0 +1,175 @@
+//! Interception: TLS ended with a leaf for the admitted host, requests judged one by one, TLS made anew.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use policy_lang::Host;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::timeout;
+
+use super::tunnel::{ESTABLISHED, hello, is_for};
+use crate::cause::Cause;
+use crate::context::Context;
+use crate::gate::Route;
+use crate::http1::guard::Guard;
+use crate::io::prefixed::Prefixed;
+use crate::record::Record;
+use crate::request::Scope;
+use crate::session::{self, Session};
+use crate::tls::client_hello::{ClientHello, ServerName, Sniff};
+use crate::tls::server::UNRECOGNIZED_NAME;
+
+/// Longest method a plain request in a tunnel may begin with.
+const MAX_METHOD: usize = 24;
+
+/// Serves an intercepted `CONNECT`. Its own line in the log is written only if no request comes about.
+pub(crate) async fn serve<I>(
+    context: Arc<Context>,
+    route: Arc<Route>,
+    mut client: I,
+    early: Bytes,
+    mut record: Record,
+) where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    if client.write_all(ESTABLISHED).await.is_err() {
+        return;
+    }
+    record.stage(crate::audit::Stage::Client);
+    let mut first = BytesMut::from(&*early);
+    let sniffed = match timeout(context.limits.head, hello(&mut client, &mut first)).await {
+        Ok(Ok(sniffed)) => sniffed,
+        Ok(Err(cause)) => return record.failed(&cause),
+        Err(_) => return record.failed(&Cause::NotHttp),
+    };
+    match sniffed {
+        Sniff::Hello(hello) => {
+            intercept(
+                context,
+                route,
+                Prefixed::new(first.freeze(), client),
+                hello,
+                record,
+            )
+            .await
+        }
+        Sniff::Other if looks_like_http(&first) => {
+            record.forget();
+            inside(
+                context,
+                &route,
+                false,
+                Prefixed::new(first.freeze(), client),
+            )
+            .await;
+        }
+        Sniff::Other | Sniff::Malformed | Sniff::Partial => record.failed(&Cause::NotHttp),
+    }
+}
+
+async fn intercept<I>(
+    context: Arc<Context>,
+    route: Arc<Route>,
+    client: Prefixed<I>,
+    hello: ClientHello,
+    mut record: Record,
+) where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    if let Err(cause) = named(&route, &hello) {
+        let (_, mut client) = client.into_parts();
+        let _ = client.write_all(&UNRECOGNIZED_NAME).await;
+        return record.failed(&cause);
+    }
+    let host = match route.target.host() {
+        Host::Name(name) => name.to_string(),
+        Host::Addr(address) => address.to_string(),
+    };
+    let leaf = match context.minter.leaf(&host) {
+        Ok(leaf) => leaf,
+        Err(error) => return record.failed(&Cause::Internal(error.to_string())),
+    };
+    let alpn = hello
+        .alpn
+        .into_iter()
+        .filter(|protocol| protocol == b"http/1.1")
+        .collect();
+    match context
+        .acceptor
+        .accept(leaf, alpn, client, context.limits.handshake)
+        .await
+    {
+        Ok(client) => {
+            record.forget();
+            inside(context, &route, true, client).await;
+        }
+        Err(error) => record.failed(&Cause::ClientTls(error.to_string())),
+    }
+}
+
+/// Requests inside the tunnel, all for its target.
+async fn inside<I>(context: Arc<Context>, route: &Route, tls: bool, client: I)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let guard = Guard::new(client, context.limits.clone());
+    let scope = Scope::Inside {
+        target: route.target.clone(),
+        tls,
+    };
+    let session = Session::new(
+        context,
+        scope,
+        guard.shared().clone(),
+        route.permits.first().cloned(),
+    );
+    session::http1(Arc::new(session), guard).await;
+}
+
+fn named(route: &Route, hello: &ClientHello) -> Result<(), Cause> {
+    match &hello.server_name {
+        // Our leaf is for the host that was judged, and so is everything behind it.
+        ServerName::Absent => Ok(()),
+        ServerName::Host(name) if is_for(&route.target, name) => Ok(()),
+        ServerName::Host(name) => Err(Cause::ServerName {
+            asked: name.clone(),
+        }),
+        ServerName::Invalid => Err(Cause::ServerName {
+            asked: "(invalid)".into(),
+        }),
+    }
+}
+
+/// A method and a space, or the beginning of a method.
+fn looks_like_http(first: &[u8]) -> bool {
+    let method = first
+        .iter()
+        .take_while(|byte| byte.is_ascii_uppercase())
+        .count();
+    (1..=MAX_METHOD).contains(&method) && matches!(first.get(method), None | Some(b' '))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::looks_like_http;
+
+    #[test]
+    fn rows() {
+        let rows: &[(&[u8], bool)] = &[
+            (b"GET / HTTP/1.1\r\n", true),
+            (b"G", true),
+            (b"SSH-2.0-OpenSSH_9.2\r\n", false),
+            (b"\0\0", false),
+            (b"EHLO", true), // cut short by nature; the strict head check meets the rest
+            (b"220 smtp", false),
+        ];
+        for (first, expected) in rows {
+            assert_eq!(
+                looks_like_http(first),
+                *expected,
+                "{}",
+                first.escape_ascii()
+            );
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Certificates the sandbox's authority signs for the hosts a guest asks for.
+
+use std::net::IpAddr;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use lru::LruCache;
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, SanType, SerialNumber, date_time_ymd,
+};
+use rustls::crypto::aws_lc_rs::sign::any_ecdsa_type;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::sign::{CertifiedKey, SigningKey};
+
+use super::ca::{Authority, BACKDATE_DAYS, CaError};
+
+/// Leaves kept. COST: about 1 KiB each.
+const CAPACITY: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+
+/// Days a leaf is valid, the backdating included: less than 90, which is what strict clients accept from anybody.
+const VALID_DAYS: i64 = 60;
+
+/// Age at which a kept leaf is signed anew, far before it expires.
+const RENEW_AFTER: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// Longest common name X.520 allows.
+const MAX_COMMON_NAME: usize = 64;
+
+/// Signs and keeps leaves. All leaves of a process share one key of their own, never the authority's.
+pub(crate) struct Minter {
+    authority: Authority,
+    key_pair: KeyPair,
+    signing_key: Arc<dyn SigningKey>,
+    kept: Mutex<LruCache<Box<str>, Kept>>,
+}
+
+struct Kept {
+    leaf: Arc<CertifiedKey>,
+    minted: Instant,
+}
+
+impl Minter {
+    pub(crate) fn new(authority: Authority) -> Result<Self, CaError> {
+        let key_pair = KeyPair::generate()?;
+        let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key_pair.serialize_der()));
+        let signing_key = any_ecdsa_type(&der).map_err(|_| rcgen::Error::CouldNotParseKeyPair)?;
+        Ok(Self {
+            authority,
+            key_pair,
+            signing_key,
+            kept: Mutex::new(LruCache::new(CAPACITY)),
+        })
+    }
+
+    /// The leaf for `host`, a canonical name or the text of an address (an IPv6 one without brackets).
+    ///
+    /// INVARIANT: called only after the policy admitted `host`, so a guest cannot fill the cache with names it may not use.
+    /// COST: a miss signs under the lock (about 30 µs). That is on purpose: however many ask at once, a host is signed once.
+    pub(crate) fn leaf(&self, host: &str) -> Result<Arc<CertifiedKey>, rcgen::Error> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = kept
+            .get(host)
+            .filter(|entry| entry.minted.elapsed() < RENEW_AFTER)
+        {
+            return Ok(entry.leaf.clone());
+        }
+        let leaf = Arc::new(self.mint(host)?);
+        kept.put(
+            host.into(),
+            Kept {
+                leaf: leaf.clone(),
+                minted: Instant::now(),
+            },
+        );
+        Ok(leaf)
+    }
+
+    /// The authority's certificate as PEM.
+    pub(crate) fn authority_pem(&self) -> &str {
+        self.authority.pem()
+    }
+
+    fn mint(&self, host: &str) -> Result<CertifiedKey, rcgen::Error> {
+        let leaf: CertificateDer<'static> = params(host)?
+            .signed_by(&self.key_pair, self.authority.issuer())?
+            .der()
+            .clone();
+        Ok(CertifiedKey::new(
+            vec![leaf, self.authority.certificate().clone()],
+            self.signing_key.clone(),
+        ))
+    }
+}
+
+fn params(host: &str) -> Result<CertificateParams, rcgen::Error> {
+    let mut params = CertificateParams::default();
+    let mut name = DistinguishedName::new();
+    // Clients look at the alternative names only; this is for people who look at a certificate.
+    name.push(
+        DnType::CommonName,
+        if host.len() <= MAX_COMMON_NAME {
+            host
+        } else {
+            "sandbox proxy leaf"
+        },
+    );
+    params.distinguished_name = name;
+    params.subject_alt_names = vec![match host.parse::<IpAddr>() {
+        Ok(address) => SanType::IpAddress(address),
+        Err(_) => SanType::DnsName(host.try_into()?),
+    }];
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.use_authority_key_identifier_extension = true;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.serial_number = Some(serial());
+    valid(&mut params, -BACKDATE_DAYS, VALID_DAYS);
+    Ok(params)
+}
+
+/// 127 random bits, positive (RFC 5280 §4.1.2.2 wants a positive number of at most 20 octets).
+pub(super) fn serial() -> SerialNumber {
+    let mut bytes = [0_u8; 16];
+    // A random source that fails would leave a constant serial; the time keeps it unique even then.
+    if aws_lc_rs::rand::fill(&mut bytes).is_err() {
+        bytes = Timestamp::now().as_nanosecond().to_be_bytes();
+    }
+    if let Some(first) = bytes.first_mut() {
+        *first = (*first & 0x7f) | 0x40;
+    }
+    SerialNumber::from_slice(&bytes)
+}
+
+/// Makes `params` valid for whole days (UTC) counted from today.
+pub(super) fn valid(params: &mut CertificateParams, from: i64, to: i64) {
+    let midnight = |offset| {
+        let (year, month, day) = date(offset);
+        date_time_ymd(year, month, day)
+    };
+    params.not_before = midnight(from);
+    params.not_after = midnight(to);
+}
+
+fn date(offset: i64) -> (i32, u8, u8) {
+    let then = Timestamp::now()
+        .checked_add(SignedDuration::from_hours(24 * offset))
+        .unwrap_or(Timestamp::MAX)
+        .to_zoned(TimeZone::UTC);
+    (
+        i32::from(then.year()),
+        then.month().unsigned_abs(),
+        then.day().unsigned_abs(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::ca;
+    use x509_parser::prelude::{FromDer as _, GeneralName, ParsedExtension, X509Certificate};
+
+    fn minter() -> (tempfile::TempDir, Minter) {
+        let dir = tempfile::tempdir().unwrap();
+        let minter = Minter::new(ca::ensure(&dir.path().join("ca")).unwrap()).unwrap();
+        (dir, minter)
+    }
+
+    #[test]
+    fn a_leaf_is_what_strict_clients_want() {
+        let (_dir, minter) = minter();
+        let rows = [
+            ("api.example.com", GeneralName::DNSName("api.example.com")),
+            ("192.0.2.7", GeneralName::IPAddress(&[192, 0, 2, 7])),
+            (
+                "::1",
+                GeneralName::IPAddress(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+            ),
+        ];
+        for (host, name) in rows {
+            let leaf = minter.leaf(host).unwrap();
+            let (_, parsed) = X509Certificate::from_der(&leaf.cert[0]).unwrap();
+            let (_, authority) = X509Certificate::from_der(&leaf.cert[1]).unwrap();
+            parsed
+                .verify_signature(Some(authority.public_key()))
+                .unwrap();
+            assert_ne!(
+                parsed.public_key().raw,
+                authority.public_key().raw,
+                "never the authority's key"
+            );
+            assert_eq!(
+                parsed
+                    .subject_alternative_name()
+                    .unwrap()
+                    .unwrap()
+                    .value
+                    .general_names,
+                [name]
+            );
+            assert!(!parsed.is_ca());
+            assert!(
+                parsed
+                    .extended_key_usage()
+                    .unwrap()
+                    .unwrap()
+                    .value
+                    .server_auth
+            );
+            assert!(parsed.raw_serial().len() >= 8 && parsed.raw_serial()[0] < 0x80);
+            let has = |wanted: fn(&ParsedExtension<'_>) -> bool| {
+                parsed
+                    .extensions()
+                    .iter()
+                    .any(|extension| wanted(extension.parsed_extension()))
+            };
+            assert!(has(|extension| matches!(
+                extension,
+                ParsedExtension::AuthorityKeyIdentifier(_)
+            )));
+            assert!(has(|extension| matches!(
+                extension,
+                ParsedExtension::SubjectKeyIdentifier(_)
+            )));
+            let days = (parsed.validity().not_after.timestamp()
+                - parsed.validity().not_before.timestamp())
+                / 86_400;
+            assert!(days <= 90, "{days}");
+            let age = Timestamp::now().as_second() - parsed.validity().not_before.timestamp();
+            assert!(age >= 86_400, "{age}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_signed_once() {
+        let (_dir, minter) = minter();
+        let first = minter.leaf("a.example").unwrap();
+        assert!(Arc::ptr_eq(&first, &minter.leaf("a.example").unwrap()));
+        assert!(!Arc::ptr_eq(&first, &minter.leaf("b.example").unwrap()));
+        assert_ne!(first.cert[0], minter.leaf("b.example").unwrap().cert[0]);
+    }
+
+    #[test]
+    fn the_cache_is_bounded() {
+        let (_dir, minter) = minter();
+        for host in 0..CAPACITY.get() + 50 {
+            minter.leaf(&format!("h{host}.example")).unwrap();
+        }
+        assert_eq!(minter.kept.lock().unwrap().len(), CAPACITY.get());
+    }
+}

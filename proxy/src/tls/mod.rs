@@ -1,0 +1,8 @@
+//! Everything about TLS: the sandbox's authority, the leaves it signs, the first bytes of a client, and the
+//! verified connection to an origin.
+
+pub mod ca;
+pub(crate) mod client_hello;
+pub(crate) mod leaf;
+pub(crate) mod server;
+pub(crate) mod upstream;

@@ -1,0 +1,148 @@
+//! A request's body on its way to the origin.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::headers;
+use crate::record::Traffic;
+
+/// Counted as it passes, its trailers filtered, and held back while the origin is asked whether it wants it.
+pub(crate) struct RequestBody {
+    inner: Option<Incoming>,
+    traffic: Arc<Traffic>,
+    hold: Option<Hold>,
+}
+
+type Hold = Pin<Box<dyn Future<Output = Result<(), BodyError>> + Send>>;
+
+/// Why a request body cannot be sent on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    #[error("the client's body ended early")]
+    Client(#[from] hyper::Error),
+    #[error("the origin answered without asking for the body")]
+    Unwanted,
+}
+
+/// What the origin said to `Expect: 100-continue`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expect {
+    /// Nothing yet.
+    Waiting,
+    /// `100 Continue`.
+    Continue,
+    /// A final answer: the body is not sent, and the connection ends with the answer.
+    Answered,
+}
+
+/// Tells a held-back body what the origin said.
+pub(crate) type Expecting = Arc<watch::Sender<Expect>>;
+
+impl RequestBody {
+    pub(crate) fn new(inner: Incoming, traffic: Arc<Traffic>) -> Self {
+        let inner = Some(inner).filter(|inner| !inner.is_end_stream());
+        if inner.is_none() {
+            traffic.sent();
+        }
+        Self {
+            inner,
+            traffic,
+            hold: None,
+        }
+    }
+
+    pub(crate) fn empty(traffic: Arc<Traffic>) -> Self {
+        traffic.sent();
+        Self {
+            inner: None,
+            traffic,
+            hold: None,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.inner.is_none()
+    }
+
+    /// Waits for the origin's word before the first byte, at most for `patience`.
+    pub(crate) fn held(mut self, expect: watch::Receiver<Expect>, patience: Duration) -> Self {
+        self.hold = Some(Box::pin(permission(expect, patience)));
+        self
+    }
+}
+
+async fn permission(
+    mut expect: watch::Receiver<Expect>,
+    patience: Duration,
+) -> Result<(), BodyError> {
+    let decided = timeout(
+        patience,
+        expect.wait_for(|expect| *expect != Expect::Waiting),
+    )
+    .await;
+    match decided.map(|decided| decided.map(|expect| *expect)) {
+        Err(_) | Ok(Ok(Expect::Continue)) => Ok(()),
+        Ok(Err(_)) => Err(BodyError::Unwanted),
+        // The answer is being read; when it is over, the sender is dropped and this ends.
+        Ok(Ok(Expect::Waiting | Expect::Answered)) => {
+            let _ = expect.wait_for(|expect| *expect == Expect::Continue).await;
+            Err(BodyError::Unwanted)
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        if let Some(hold) = &mut this.hold {
+            let outcome = ready!(hold.as_mut().poll(cx));
+            this.hold = None;
+            outcome?;
+        }
+        let Some(inner) = &mut this.inner else {
+            return Poll::Ready(None);
+        };
+        let frame = match ready!(Pin::new(&mut *inner).poll_frame(cx)) {
+            None => {
+                this.traffic.sent();
+                return Poll::Ready(None);
+            }
+            Some(frame) => frame?,
+        };
+        Poll::Ready(Some(Ok(match frame.into_data() {
+            Ok(data) => {
+                this.traffic.add_up(data.len());
+                if inner.is_end_stream() {
+                    this.traffic.sent();
+                }
+                Frame::data(data)
+            }
+            Err(frame) => {
+                Frame::trailers(headers::trailers(frame.into_trailers().unwrap_or_default()))
+            }
+        })))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}

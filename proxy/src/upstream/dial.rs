@@ -1,0 +1,96 @@
+//! The one function that connects.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::cause::DialError;
+use crate::gate::Permit;
+
+/// Head start of one address over the next (RFC 8305 §8).
+const STAGGER: Duration = Duration::from_millis(250);
+
+/// Connects to the first of `permits` that answers, each started a little after the one before, all within `deadline`.
+pub(crate) async fn dial(
+    permits: &[Permit],
+    deadline: Duration,
+) -> Result<(TcpStream, Permit), DialError> {
+    match timeout(deadline, race(permits)).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(DialError::Timeout),
+    }
+}
+
+async fn race(permits: &[Permit]) -> Result<(TcpStream, Permit), DialError> {
+    let mut waiting = permits.iter();
+    let Some(first) = waiting.next() else {
+        return Err(DialError::Unreachable);
+    };
+    if waiting.as_slice().is_empty() {
+        return Ok((connect(first).await.map_err(cause)?, first.clone()));
+    }
+    // Dropping the set aborts what is still connecting.
+    let mut racing = JoinSet::new();
+    racing.spawn(attempt(first.clone()));
+    let mut last = DialError::Unreachable;
+    loop {
+        tokio::select! {
+            Some(Ok((permit, outcome))) = racing.join_next() => match outcome {
+                Ok(stream) => return Ok((stream, permit)),
+                Err(error) => {
+                    last = cause(error);
+                    match waiting.next() {
+                        Some(next) => drop(racing.spawn(attempt(next.clone()))),
+                        None if racing.is_empty() => return Err(last),
+                        None => {}
+                    }
+                }
+            },
+            () = sleep(STAGGER), if !waiting.as_slice().is_empty() => {
+                if let Some(next) = waiting.next() {
+                    racing.spawn(attempt(next.clone()));
+                }
+            }
+            else => return Err(last),
+        }
+    }
+}
+
+async fn attempt(permit: Permit) -> (Permit, io::Result<TcpStream>) {
+    let outcome = connect(&permit).await;
+    (permit, outcome)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that connects, and it holds a permit"
+)]
+async fn connect(permit: &Permit) -> io::Result<TcpStream> {
+    let address = permit.address();
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
+    let stream = socket.connect(address).await?;
+    if stream.local_addr()? == stream.peer_addr()? {
+        // TCP lets a socket connect to itself when the port happens to be its own.
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+fn cause(error: io::Error) -> DialError {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => DialError::Refused,
+        io::ErrorKind::TimedOut => DialError::Timeout,
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
+            DialError::Unreachable
+        }
+        kind => DialError::Other(kind),
+    }
+}

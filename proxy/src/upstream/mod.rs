@@ -1,0 +1,8 @@
+//! Connections to origins: made only with a [`Permit`](crate::gate::Permit), verified, kept for reuse.
+
+pub(crate) mod body;
+pub(crate) mod connect;
+pub(crate) mod dial;
+pub(crate) mod pool;
+
+pub(crate) use dial::dial;
