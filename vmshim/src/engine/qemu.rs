@@ -128,7 +128,8 @@ impl Argv {
         self.flag("-drive", drive);
         self.flag(
             "-device",
-            format!("virtio-blk-device,drive={serial},serial={serial}"),
+            // A full disk on the host is an error for the guest to report, not a reason to freeze it for ever.
+            format!("virtio-blk-device,drive={serial},serial={serial},werror=report,rerror=report"),
         );
     }
 
@@ -200,9 +201,9 @@ qemu-system-x86_64
 -chardev stdio,id=console,signal=off
 -serial chardev:console
 -drive if=none,format=raw,id=template,read-only=on,file=/a,,b/root.erofs
--device virtio-blk-device,drive=template,serial=template
+-device virtio-blk-device,drive=template,serial=template,werror=report,rerror=report
 -drive if=none,format=raw,id=data,discard=unmap,file=/state/data.ext4
--device virtio-blk-device,drive=data,serial=data
+-device virtio-blk-device,drive=data,serial=data,werror=report,rerror=report
 -device virtio-rng-device
 -device virtio-serial-device
 -chardev socket,id=control,server=on,wait=off,path=/run/sandbox/abc/con

@@ -1,4 +1,5 @@
 //! A prepared sandbox for a test, with its supervisor as a process of its own.
+#![allow(dead_code, reason = "each test program uses a part of this")]
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -118,6 +119,18 @@ impl Sandbox {
         self.supervisor = Some(child);
     }
 
+    /// A second supervisor with the same spec.
+    pub(crate) fn rival(&self) -> Sandbox {
+        let mut rival = Sandbox {
+            spec: self.spec.clone(),
+            workspace: self.workspace.clone(),
+            supervisor: None,
+            _dir: tempfile::tempdir().unwrap(),
+        };
+        rival.spawn();
+        rival
+    }
+
     /// The supervisor, as soon as it listens.
     pub(crate) async fn client(&mut self) -> Client {
         let began = Instant::now();
@@ -196,6 +209,14 @@ impl Drop for Sandbox {
 
 /// Runs a shell script in the guest; its exit and its output.
 pub(crate) async fn sh(client: &Client, script: &str) -> (Exit, String) {
+    try_sh(client, script).await.unwrap()
+}
+
+/// The same, where the sandbox may go away meanwhile.
+pub(crate) async fn try_sh(
+    client: &Client,
+    script: &str,
+) -> Result<(Exit, String), vmshim::attach::AttachError> {
     let exec = Exec {
         argv: ["sh", "-c", script].map(str::to_owned).into(),
         cwd: Some("/".to_owned()),
@@ -206,7 +227,7 @@ pub(crate) async fn sh(client: &Client, script: &str) -> (Exit, String) {
     let mut errors = Vec::new();
     let run =
         vmshim::attach::converse(stream, None, &mut output, &mut errors, std::future::pending);
-    let exit = tokio::time::timeout(PATIENCE, run).await.unwrap().unwrap();
+    let exit = tokio::time::timeout(PATIENCE, run).await.unwrap()?;
     output.extend(errors);
-    (exit, String::from_utf8_lossy(&output).into_owned())
+    Ok((exit, String::from_utf8_lossy(&output).into_owned()))
 }
