@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::SinkExt;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
 use tokio_util::codec::FramedWrite;
 use wire::PROTOCOL;
 use wire::exec::{ExecError, ExecErrorKind, GuestCodec, ToHost};
@@ -13,6 +14,9 @@ use wire::message::{self, Configure, Exec, Hello, MessageError, Reply, Request, 
 use crate::boot::{Booted, uptime_ms};
 use crate::exec::{Context, Reaper, SessionError};
 use crate::{configure, console, exec, stop};
+
+/// How long the machine waits, before it stops, for the host to have heard that it does.
+const HEARD: Duration = Duration::from_millis(500);
 
 /// This machine.
 #[derive(Debug)]
@@ -125,6 +129,7 @@ where
             guest.state().phase = Phase::Stopping;
             message::write(&mut stream, &Reply::Stopping).await?;
             let _ = stream.shutdown().await; // it stops with or without a listener
+            let _ = timeout(HEARD, stream.read_u8()).await; // the host closes once it has heard
             stop::stop(&guest.booted, Duration::from_millis(grace_ms.into())).await;
             Ok(())
         }

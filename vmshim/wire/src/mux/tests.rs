@@ -1,1 +1,187 @@
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, copy, duplex, split};
+use tokio::task::JoinHandle;
 
+use super::*;
+
+type Driving = JoinHandle<Result<(), MuxError>>;
+
+/// A guest and a host on one port.
+fn pair() -> ((Opener, Driving), (Acceptor, Driving)) {
+    let (host, guest) = duplex(4096);
+    let (opener, _, driver) = new(guest, Side::Guest);
+    let opening = (opener, tokio::spawn(driver.run()));
+    let (_, acceptor, driver) = new(host, Side::Host);
+    (opening, (acceptor, tokio::spawn(driver.run())))
+}
+
+/// One stream, both ends.
+async fn stream(opener: &Opener, acceptor: &mut Acceptor) -> (Stream, Stream) {
+    let mut near = opener.open().await.unwrap();
+    near.write_all(b"!").await.unwrap();
+    let mut far = acceptor.accept().await.unwrap();
+    assert_eq!(far.read_u8().await.unwrap(), b'!');
+    (near, far)
+}
+
+#[tokio::test]
+async fn each_half_ends_by_itself() {
+    let ((opener, _near), (mut acceptor, _far)) = pair();
+    let (mut near, mut far) = stream(&opener, &mut acceptor).await;
+    near.write_all(b"question").await.unwrap();
+    near.shutdown().await.unwrap();
+    let mut text = String::new();
+    far.read_to_string(&mut text).await.unwrap();
+    assert_eq!(text, "question");
+    far.write_all(b"answer").await.unwrap();
+    far.shutdown().await.unwrap();
+    text.clear();
+    near.read_to_string(&mut text).await.unwrap();
+    assert_eq!(text, "answer");
+}
+
+#[tokio::test]
+async fn an_abort_is_not_an_end() {
+    let ((opener, _near), (mut acceptor, _far)) = pair();
+    for near_aborts in [true, false] {
+        let (near, far) = stream(&opener, &mut acceptor).await;
+        let mut other = if near_aborts {
+            drop(near);
+            far
+        } else {
+            drop(far);
+            near
+        };
+        let error = other.read_u8().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_reads_holds_up_no_other() {
+    let ((opener, _near), (mut acceptor, _far)) = pair();
+    let (mut stuck, _unread) = stream(&opener, &mut acceptor).await;
+    let filler = tokio::spawn(async move { stuck.write_all(&vec![0; 1 << 22]).await });
+    let (near, far) = stream(&opener, &mut acceptor).await;
+    let (mut far_read, mut far_write) = split(far);
+    let echo = tokio::spawn(async move {
+        copy(&mut far_read, &mut far_write).await.unwrap();
+        far_write.shutdown().await.unwrap();
+    });
+    let (mut near_read, mut near_write) = split(near);
+    let sent: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
+    let expected = sent.clone();
+    let writer = tokio::spawn(async move {
+        near_write.write_all(&sent).await.unwrap();
+        near_write.shutdown().await.unwrap();
+    });
+    let mut received = Vec::new();
+    near_read.read_to_end(&mut received).await.unwrap();
+    assert!(received == expected, "the bytes differ");
+    assert!(!filler.is_finished(), "more than a window was buffered");
+    writer.await.unwrap();
+    echo.await.unwrap();
+}
+
+#[tokio::test]
+async fn there_are_as_many_streams_as_promised_and_the_next_waits() {
+    let ((opener, _near), (mut acceptor, _far)) = pair();
+    let mut open = Vec::new();
+    for _ in 0..MAX_OPEN {
+        open.push(stream(&opener, &mut acceptor).await);
+    }
+    let next = tokio::spawn({
+        let opener = opener.clone();
+        async move { opener.open().await.map(drop) }
+    });
+    tokio::task::yield_now().await;
+    assert!(!next.is_finished());
+    open.pop();
+    next.await.unwrap().unwrap();
+    // Many more, one after the other, do not add up.
+    open.clear();
+    for _ in 0..2 * MAX_STREAMS {
+        let (mut near, mut far) = stream(&opener, &mut acceptor).await;
+        near.shutdown().await.unwrap();
+        far.shutdown().await.unwrap();
+        assert_eq!(near.read(&mut [0]).await.unwrap(), 0);
+        assert_eq!(far.read(&mut [0]).await.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn everything_fails_at_once_when_the_port_closes() {
+    let ((opener, near), (mut acceptor, far)) = pair();
+    let (mut stream, _other) = stream(&opener, &mut acceptor).await;
+    far.abort();
+    assert!(acceptor.accept().await.is_err());
+    stream.read_u8().await.unwrap_err();
+    near.await.unwrap().ok();
+    assert!(opener.is_closed());
+    opener.closed().await;
+    assert!(opener.open().await.is_err());
+}
+
+/// Says this to a fresh driver and closes.
+async fn say(bytes: &[u8]) -> Result<(), MuxError> {
+    let (port, mut peer): (DuplexStream, DuplexStream) = duplex(1 << 20);
+    let (_opener, _acceptor, driver) = new(port, Side::Host);
+    peer.write_all(bytes).await.unwrap();
+    let (mut read, mut write) = split(peer);
+    write.shutdown().await.unwrap();
+    drop(write);
+    let sink = tokio::spawn(async move { copy(&mut read, &mut tokio::io::sink()).await });
+    let result = driver.run().await;
+    sink.abort();
+    result
+}
+
+#[tokio::test]
+async fn a_peer_that_breaks_the_protocol_is_cut_off() {
+    let header = |version: u8, kind: u8, flags: u16, id: u32, len: u32| {
+        let mut bytes = vec![version, kind];
+        bytes.extend(flags.to_be_bytes());
+        bytes.extend(id.to_be_bytes());
+        bytes.extend(len.to_be_bytes());
+        bytes
+    };
+    let rows = [
+        (
+            crate::resync::Record {
+                kind: crate::resync::Kind::Syn,
+                nonce: [1; 16],
+            }
+            .encode()
+            .to_vec(),
+            true,
+        ),
+        (vec![0xff; 100], true),
+        (header(1, 0, 0, 1, 0), true),
+        (header(0, 9, 0, 1, 0), true),
+        (header(0, 0, 1, 1, u32::MAX), true), // a body of 4 GiB
+        (header(0, 0, 0, 77, 0), false),      // a stream that may just have been dropped
+        (vec![0; 5], true),                   // cut off within a header
+        (vec![], false),
+    ];
+    for (bytes, broken) in rows {
+        assert_eq!(say(&bytes).await.is_err(), broken, "{bytes:?}");
+    }
+}
+
+#[tokio::test]
+async fn any_bytes_end_in_an_error_or_an_end() {
+    let mut state = 7_u64;
+    for _ in 0..300 {
+        let mut bytes = Vec::new();
+        for _ in 0..40 {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let r = (state >> 32) as u32;
+            // Headers that are nearly right: version 0, small kinds, flags, ids and lengths.
+            bytes.extend([0, (r % 5) as u8, 0, (r >> 4 & 15) as u8]);
+            bytes.extend((r >> 8 & 7).to_be_bytes());
+            bytes.extend((r >> 12 & 3).to_be_bytes());
+        }
+        let _ended = say(&bytes).await; // it returned, and that is the point
+    }
+}
