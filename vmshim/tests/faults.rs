@@ -1,4 +1,11 @@
 //! Real microVMs whose parts are killed, and what is left of them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "clippy's leave for tests does not reach their helpers"
+)]
 
 mod support;
 

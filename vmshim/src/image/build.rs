@@ -22,6 +22,9 @@ const MKFS_EROFS: Tool = Tool {
 };
 
 /// Runs with the new tree as `$1`: makes the user, forgets what mmdebstrap copied from the host, drops caches.
+///
+/// INVARIANT: `$1/tmp` is left alone. mmdebstrap keeps its apt configuration there; without it the apt commands that
+/// follow would work on the host's own lists.
 pub(super) const SETUP: &str = r#"set -e
 chroot "$1" useradd --create-home --uid 1000 --user-group --shell /bin/bash agent
 echo 'agent ALL=(ALL:ALL) NOPASSWD: ALL' > "$1/etc/sudoers.d/agent"
@@ -34,7 +37,7 @@ rm -f "$1/etc/resolv.conf" "$1/etc/apt/apt.conf.d/99mmdebstrap"
 : > "$1/etc/machine-id"
 echo force-unsafe-io > "$1/etc/dpkg/dpkg.cfg.d/sandbox"
 rm -rf "$1/var/lib/apt/lists/"* "$1/var/cache/apt/"*.bin "$1/var/cache/apt/archives/"*.deb
-rm -rf "$1/var/log/"*.log "$1/var/log/apt" "$1/tmp/"* "$1/var/tmp/"*
+rm -rf "$1/var/log/"*.log "$1/var/log/apt" "$1/var/tmp/"*
 "#;
 
 /// A bind mount shows the tree without the `/proc`, `/sys` and `/dev` that mmdebstrap mounted over it.
@@ -67,7 +70,8 @@ pub(super) fn template(
 fn mmdebstrap(recipe: &Recipe, sources: &Sources, image: &Path, files: &[PathBuf]) -> Command {
     let mut command = MMDEBSTRAP.command();
     command
-        .args(["--variant=minbase", "--format=null"])
+        // The image is complete when the hooks have run; what is thrown away need not be cleaned.
+        .args(["--variant=minbase", "--format=null", "--skip=cleanup"])
         .arg(format!("--include={}", recipe.packages()))
         .args(
             sources
@@ -128,7 +132,13 @@ fn report(line: &str, progress: &dyn Progress) {
         ("running --customize-hook", 85),
         ("cleaning package lists", 98),
     ];
-    progress.event(Event::Line(line));
+    // The hooks are echoed in full; only mmdebstrap's own lines are for people.
+    if ["I: ", "W: ", "E: "]
+        .iter()
+        .any(|kind| line.starts_with(kind))
+    {
+        progress.event(Event::Line(line));
+    }
     if let Some((_, percent)) = STEPS.iter().find(|(text, _)| line.contains(text)) {
         progress.event(Event::Percent(*percent));
     }

@@ -1,4 +1,11 @@
 //! A prepared sandbox for a test, with its supervisor as a process of its own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "clippy's leave for tests does not reach their helpers"
+)]
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
 use std::io::Write;
