@@ -38,7 +38,7 @@ pub(crate) fn replace_block(path: &Path, lines: &str, mode: u32) -> io::Result<(
 fn with_block(text: &str, lines: &str) -> String {
     let block = format!("{BEGIN}\n{lines}{END}\n");
     let around = text
-        .split_once(&format!("{BEGIN}\n"))
+        .rsplit_once(&format!("{BEGIN}\n"))
         .and_then(|(before, rest)| {
             let (_, after) = rest.split_once(&format!("{END}\n"))?;
             Some((before, after))

@@ -76,7 +76,7 @@ fn link(target: &Path, link: &Path) -> io::Result<()> {
         return Ok(());
     }
     match fs::remove_file(link) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => symlink(target, link),
     }
 }
