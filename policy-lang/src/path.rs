@@ -11,7 +11,7 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestPath {
     plain: String,
-    /// With `%2F` as a separator and without `;x`, where that differs.
+    /// With `%2F` as a separator and without `;x`, where there are any.
     other: Option<String>,
 }
 
@@ -22,15 +22,11 @@ impl RequestPath {
         let path = text.get(..end).unwrap_or(text);
         let decoded = decode(path)?;
         let plain = resolve(decoded.split('/'))?;
-        let split = decoded.replace("%2F", "/");
-        let bare = split
-            .split('/')
-            .map(|segment| segment.split(';').next().unwrap_or(segment));
-        let other = resolve(bare)?;
-        Ok(Self {
-            other: (other != plain).then_some(other),
-            plain,
-        })
+        let other = match decoded.contains("%2F") || decoded.contains(';') {
+            true => Some(other_reading(&decoded)?),
+            false => None,
+        };
+        Ok(Self { plain, other })
     }
 
     /// The canonical path: what should be sent on, so that the server reads what was judged.
@@ -75,6 +71,24 @@ fn decode(path: &str) -> Result<String, PathError> {
         }
     }
     Ok(decoded)
+}
+
+/// `%2F` as a separator and `;x` cut off. With dot segments as well, the order in which a server does these
+/// things would decide where the path leads, so that is refused.
+fn other_reading(decoded: &str) -> Result<String, PathError> {
+    let split = decoded.replace("%2F", "/");
+    let bare = split
+        .split('/')
+        .map(|segment| segment.split(';').next().unwrap_or(segment));
+    if bare
+        .clone()
+        .any(|segment| segment == "." || segment == "..")
+    {
+        return Err(PathError::Ambiguous {
+            text: decoded.into(),
+        });
+    }
+    resolve(bare)
 }
 
 fn hex(digit: Option<u8>) -> Option<u8> {
@@ -218,6 +232,12 @@ pub enum PathError {
         /// The path found.
         text: Box<str>,
     },
+    /// Dot segments together with `%2F` or `;`.
+    #[error("path {} leads to different places for different servers", Quoted(.text))]
+    Ambiguous {
+        /// The path found.
+        text: Box<str>,
+    },
     /// More `..` than segments.
     #[error("path leads above the root")]
     AboveRoot,
@@ -244,6 +264,7 @@ impl PathError {
             Self::NoSlash { .. } => "write `/` first".into(),
             Self::Escape { .. } => "write `%25` for a percent sign".into(),
             Self::Byte { .. } => "write such bytes as percent escapes".into(),
+            Self::Ambiguous { .. } => "leave out the dot segments, or `%2F` and `;`".into(),
             Self::AboveRoot => "leave out the `..`".into(),
             Self::NotCanonical { canonical, .. } => format!("write `{canonical}`"),
             Self::Wildcard { .. } => {
@@ -271,8 +292,12 @@ mod tests {
             ("/a/.%2e/b", Some("/b"), None),
             ("/%61/%7euser", Some("/a/~user"), None),
             ("/a%2fb", Some("/a%2Fb"), Some("/a/b")),
-            ("/x/..%2fb", Some("/x/..%2Fb"), Some("/b")),
-            ("/x/..;y/b", Some("/x/..;y/b"), Some("/b")),
+            ("/x/..%2fb", None, None),
+            ("/x/..;y/b", None, None),
+            ("/a%2fb/../x", None, None),
+            ("/a;b/./x", None, None),
+            ("/a%2f%2e%2e/x", None, None),
+            ("/a%2f/b", Some("/a%2F/b"), Some("/a/b")),
             ("/a;v=1/b", Some("/a;v=1/b"), Some("/a/b")),
             ("/%c3%a9", Some("/%C3%A9"), None),
             ("/a%20b", Some("/a%20b"), None),
