@@ -18,6 +18,7 @@ mod embedded;
 mod explain;
 mod host;
 pub mod language;
+mod lint;
 mod local;
 mod matcher;
 mod model;

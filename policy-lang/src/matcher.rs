@@ -12,7 +12,7 @@ pub(crate) struct HostSlot {
     pub(crate) rule: RuleId,
     pub(crate) action: Action,
     /// First and last; `None` is every port.
-    ports: Option<(Port, Port)>,
+    pub(crate) ports: Option<(Port, Port)>,
     /// Which requests the rule is about; `None` is every request.
     pub(crate) request: Option<Box<RequestPattern>>,
 }
@@ -86,6 +86,46 @@ impl HostTable {
     /// The rules about exactly `host`.
     pub(crate) fn exact(&self, host: &Host) -> impl Iterator<Item = &HostSlot> + use<'_> {
         self.exact.get(host).into_iter().flatten()
+    }
+
+    /// The rules about exactly this scope, most specific first.
+    pub(crate) fn at(&self, scope: &HostScope) -> impl Iterator<Item = &HostSlot> {
+        let place = match scope {
+            HostScope::Exact(host) => self.exact.get(host),
+            HostScope::Below(name) => self.below.get(name.as_str()),
+            HostScope::Any => Some(&self.any),
+        };
+        place.into_iter().flatten()
+    }
+
+    /// The rules that come after those with `pattern` for some target of it, most specific first.
+    pub(crate) fn wider<'t>(
+        &'t self,
+        pattern: &'t HostPattern,
+    ) -> impl Iterator<Item = &'t HostSlot> {
+        let name = match &pattern.scope {
+            HostScope::Exact(Host::Name(name)) | HostScope::Below(name) => Some(name),
+            HostScope::Exact(Host::Addr(_)) | HostScope::Any => None,
+        };
+        let below = name
+            .into_iter()
+            .flat_map(|name| name.parents())
+            .filter_map(|parent| self.below.get(parent))
+            .flatten();
+        let any = match &pattern.scope {
+            HostScope::Any => None,
+            HostScope::Exact(_) | HostScope::Below(_) => Some(&self.any),
+        };
+        let same = self
+            .at(&pattern.scope)
+            .filter(|slot| width(slot.ports) > width(pattern.ports));
+        let overlaps = |slot: &&HostSlot| match (slot.ports, pattern.ports) {
+            (Some((a, b)), Some((c, d))) => a <= d && c <= b,
+            _ => true,
+        };
+        same.chain(below)
+            .chain(any.into_iter().flatten())
+            .filter(overlaps)
     }
 
     /// Rules about names near `host` that do not cover it: its parents exactly, and what lies below it.

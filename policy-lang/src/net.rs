@@ -33,6 +33,11 @@ impl Net {
         self.0.contains(&addr)
     }
 
+    /// Whether some address lies in both.
+    pub fn overlaps(&self, other: Self) -> bool {
+        self.0.contains(&other.0) || other.0.contains(&self.0)
+    }
+
     /// Bits of the prefix, 0 to 32 or 0 to 128.
     pub fn prefix_len(&self) -> u8 {
         self.0.prefix_len()

@@ -62,6 +62,39 @@ pub enum WarningKind {
         /// How many.
         count: usize,
     },
+    /// A rule that stands elsewhere too.
+    #[error("the same stands at {first}")]
+    Repeated {
+        /// Where.
+        first: Box<str>,
+    },
+    /// A wildcard over a top-level domain.
+    #[error("`{pattern}` covers a whole top-level domain")]
+    TopLevel {
+        /// The pattern.
+        pattern: Box<HostPattern>,
+    },
+    /// An allow of everything under default deny.
+    #[error("`{pattern}` allows every host, so the default deny has little effect")]
+    AllowsEverything {
+        /// The pattern.
+        pattern: Box<HostPattern>,
+    },
+    /// A rule whose targets a wider rule treats alike.
+    #[error("has no effect beside the wider rule `{by}`")]
+    Covered {
+        /// The wider rule.
+        by: Box<str>,
+    },
+    /// A rule that says what the default says.
+    #[error("has no effect: the default says the same")]
+    SaysTheDefault,
+    /// An allowed network within no blocked one.
+    #[error("lifts no block: no blocked network overlaps it")]
+    LiftsNothing,
+    /// A bypass of hosts that are refused.
+    #[error("bypasses what no rule allows; a bypass grants nothing")]
+    BypassNotAllowed,
     /// A set that no rule uses.
     #[error("set `{name}` is not used")]
     UnusedSet {

@@ -617,6 +617,132 @@ fn an_include_counts_once_and_json_may_include() {
     );
 }
 
+#[test]
+fn lints_name_what_was_hardly_meant() {
+    let rows: &[(&str, &[&str])] = &[
+        (
+            "default deny\nallow a.test\nblock b.a.test",
+            &["3:1 has no effect: the default says the same"],
+        ),
+        (
+            "default deny\nallow *.a.test\nblock b.a.test\nallow c.b.a.test",
+            &[],
+        ),
+        (
+            "default deny\nallow *.b.a.test:443\nallow *.a.test",
+            &["2:1 has no effect beside the wider rule `allow *.a.test (test:3:1)`"],
+        ),
+        ("default deny\nallow *.b.a.test\nallow *.a.test:443", &[]),
+        (
+            "default deny\nallow *.c.b.a.test\nblock *.b.a.test\nallow *.a.test",
+            &[],
+        ),
+        (
+            "default deny\nallow *.c.b.a.test\nblock *.b.a.test:80\nallow *.a.test",
+            &[],
+        ),
+        ("default deny\nallow x.a.test\nallow *.a.test", &[]),
+        (
+            "default allow\nallow *.a.test\nallow b.test",
+            &["2:1 has no effect: the default says the same"],
+        ),
+        (
+            "default allow\nblock a.test\nblock a.test:80",
+            &["3:1 has no effect beside the wider rule `block a.test (test:2:1)`"],
+        ),
+        (
+            "default deny\nallow a.test\nblock A.test",
+            &["2:1 `a.test` is both allowed and blocked; the block wins"],
+        ),
+        (
+            "default deny\nallow a.test\nallow a.test.",
+            &["3:1 the same stands at test:2:1"],
+        ),
+        (
+            "default deny\nallow *",
+            &["2:1 `*` allows every host, so the default deny has little effect"],
+        ),
+        (
+            "default deny\nallow *.com\nallow *.co.uk",
+            &["2:1 `*.com` covers a whole top-level domain"],
+        ),
+        ("default allow\nblock *", &[]),
+        (
+            "default deny\nallow a.test GET /x\nblock a.test DELETE",
+            &[],
+        ),
+        (
+            "default allow\nallow net 10.1.0.0/16\nallow net 8.8.8.0/24",
+            &["3:1 lifts no block: no blocked network overlaps it"],
+        ),
+        (
+            "default deny\nallow *.a.test\nbypass b.a.test\nbypass c.test",
+            &["4:1 bypasses what no rule allows; a bypass grants nothing"],
+        ),
+        ("default allow\nbypass c.test", &[]),
+    ];
+    for (text, expected) in rows {
+        let (policy, _) = compile(text, &[]);
+        let warnings = policy.lint();
+        let found: Vec<_> = warnings
+            .iter()
+            .map(|w| format!("{} {}", w.at, w.kind))
+            .collect();
+        assert_eq!(&found, expected, "{text}");
+    }
+}
+
+/// A rule that the linter calls idle can go without changing any verdict on hosts.
+#[test]
+fn idle_rules_can_go() {
+    let mut rng = Rng::with_seed(17);
+    let hosts = ["a.t", "b.a.t", "c.b.a.t", "1.2.3.4"];
+    let patterns = [
+        "a.t",
+        "*.a.t",
+        "*.a.t:80",
+        "b.a.t",
+        "b.a.t:80",
+        "*.b.a.t",
+        "*.t:80-90",
+        "*",
+        "*:80",
+        "1.2.3.4",
+    ];
+    let mut idle = 0;
+    for _ in 0..5_000 {
+        let default = *rng.choice(&["default allow", "default deny"]).unwrap();
+        let mut lines = vec![default.to_owned()];
+        for _ in 0..rng.usize(1..7) {
+            lines.push(format!(
+                "{} {}",
+                rng.choice(&["allow", "block"]).unwrap(),
+                rng.choice(&patterns).unwrap()
+            ));
+        }
+        let (policy, _) = compile(&lines.join("\n"), &[]);
+        for warning in policy
+            .lint()
+            .iter()
+            .filter(|w| w.kind.to_string().starts_with("has no effect"))
+        {
+            idle += 1;
+            let mut fewer = lines.clone();
+            fewer.remove(warning.at.line as usize - 1);
+            let (fewer, _) = compile(&fewer.join("\n"), &[]);
+            for (host, port) in hosts
+                .iter()
+                .flat_map(|host| [80, 81, 443].map(|port| (host, port)))
+            {
+                let asked = target(&format!("{host}:{port}"));
+                let actions = [&policy, &fewer].map(|policy| policy.admit_host(&asked).action);
+                assert_eq!(actions[0], actions[1], "{asked}: {warning} in {lines:#?}");
+            }
+        }
+    }
+    assert!(idle > 1_000, "only {idle} idle rules were made");
+}
+
 const HOSTS: [&str; 8] = [
     "a.test",
     "*.b.test",
