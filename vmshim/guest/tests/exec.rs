@@ -1,4 +1,10 @@
 //! The exec server over a socket pair, as an ordinary user's process.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "clippy's leave for tests does not reach their helpers"
+)]
 
 use std::collections::VecDeque;
 use std::time::Duration;

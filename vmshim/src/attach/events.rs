@@ -1,8 +1,9 @@
 //! What happens to the local process that the program should hear of.
 
 use std::io;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
+use futures::stream::{self, Stream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Something that happened here.
@@ -46,8 +47,8 @@ const ENDING: [SignalKind; 3] = [
     SignalKind::terminate(),
 ];
 
-/// The events of this process, as a function that waits for the next.
-pub(super) fn signals(source: Source) -> io::Result<impl AsyncFnMut() -> Event> {
+/// The events of this process.
+pub(super) fn signals(source: Source) -> io::Result<impl Stream<Item = Event> + Unpin> {
     let kinds: &[SignalKind] = match source {
         Source::Terminal => &ENDING,
         Source::Process => &PASSED_ON,
@@ -60,23 +61,20 @@ pub(super) fn signals(source: Source) -> io::Result<impl AsyncFnMut() -> Event> 
         Source::Terminal => Some(signal(SignalKind::window_change())?),
         Source::Process => None,
     };
-    Ok(async move || {
-        std::future::poll_fn(|cx| {
-            if let Some(event) = poll_resized(&mut resized, cx) {
-                return Poll::Ready(event);
+    Ok(stream::poll_fn(move |cx| {
+        if let Some(event) = poll_resized(&mut resized, cx) {
+            return Poll::Ready(Some(event));
+        }
+        for (kind, stream) in &mut streams {
+            if let Poll::Ready(Some(())) = stream.poll_recv(cx) {
+                return Poll::Ready(Some(event(source, *kind)));
             }
-            for (kind, stream) in &mut streams {
-                if let Poll::Ready(Some(())) = stream.poll_recv(cx) {
-                    return Poll::Ready(event(source, *kind));
-                }
-            }
-            Poll::Pending
-        })
-        .await
-    })
+        }
+        Poll::Pending
+    }))
 }
 
-fn poll_resized(stream: &mut Option<Signal>, cx: &mut std::task::Context<'_>) -> Option<Event> {
+fn poll_resized(stream: &mut Option<Signal>, cx: &mut Context<'_>) -> Option<Event> {
     while let Poll::Ready(Some(())) = stream.as_mut()?.poll_recv(cx) {
         if let Ok(size) = rustix::termios::tcgetwinsize(rustix::stdio::stdin()) {
             return Some(Event::Resized {

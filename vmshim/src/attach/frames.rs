@@ -3,7 +3,7 @@
 use std::io;
 
 use bytes::Bytes;
-use futures::{SinkExt, StreamExt};
+use futures::{SinkExt, Stream, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 use tokio_util::codec::{FramedRead, FramedWrite};
@@ -22,7 +22,7 @@ pub async fn converse<S, O, E>(
     input: Option<mpsc::Receiver<Bytes>>,
     out: O,
     err: E,
-    events: impl AsyncFnMut() -> Event,
+    events: impl Stream<Item = Event> + Unpin,
 ) -> Result<Exit, AttachError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -84,12 +84,12 @@ async fn say<S: AsyncWrite>(
     mut frames: FramedWrite<WriteHalf<S>, HostCodec>,
     mut input: Option<mpsc::Receiver<Bytes>>,
     window: &Window,
-    mut events: impl AsyncFnMut() -> Event,
+    mut events: impl Stream<Item = Event> + Unpin,
 ) -> Result<Exit, AttachError> {
     let mut chunk: Option<Bytes> = None;
     loop {
         let frame = tokio::select! {
-            event = events() => match event {
+            Some(event) = events.next() => match event {
                 Event::Resized { rows, cols } => ToGuest::Resize { rows, cols },
                 Event::Signalled(signal) => ToGuest::Signal(signal),
                 Event::Ended(signal) => return Ok(Exit::Signal(signal)),

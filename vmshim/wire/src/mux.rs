@@ -2,10 +2,12 @@
 //!
 //! [`new`] turns a port into three parts: an [`Opener`], an [`Acceptor`] and a [`Driver`]. Somebody
 //! must run the driver; the other two work only while it runs, and fail at once when it has ended.
+//! It closes the port when both and all their streams are gone.
 
 mod driver;
 mod stream;
 
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 
@@ -35,6 +37,9 @@ pub enum Side {
     Guest,
 }
 
+/// Held by everything that needs the driver; nothing is ever sent.
+type InUse = mpsc::Sender<Infallible>;
+
 /// Starts multiplexing on a port whose handshake is done.
 ///
 /// The receive side never buffers more than 128 MiB in all: each of at most 512 streams has the fixed
@@ -45,12 +50,14 @@ where
 {
     let (open, requests) = mpsc::channel(1);
     let (arrivals, accepted) = mpsc::channel(MAX_STREAMS);
+    let (in_use, unused) = mpsc::channel(1);
     let opener = Opener {
         requests: open,
         free: Arc::new(Semaphore::new(MAX_OPEN)),
+        in_use: in_use.clone(),
     };
-    let driver = Driver::new(port, side, requests, arrivals);
-    (opener, Acceptor { accepted }, driver)
+    let driver = Driver::new(port, side, requests, arrivals, unused);
+    (opener, Acceptor { accepted, in_use }, driver)
 }
 
 fn config() -> yamux::Config {
@@ -67,6 +74,7 @@ fn config() -> yamux::Config {
 pub struct Opener {
     requests: mpsc::Sender<oneshot::Sender<yamux::Stream>>,
     free: Arc<Semaphore>,
+    in_use: InUse,
 }
 
 impl Opener {
@@ -81,7 +89,7 @@ impl Opener {
         let (reply, stream) = oneshot::channel();
         self.requests.send(reply).await.map_err(|_| ended())?;
         let stream = stream.await.map_err(|_| ended())?;
-        Ok(Stream::new(stream, Some(permit)))
+        Ok(Stream::new(stream, self.in_use.clone(), Some(permit)))
     }
 
     /// Whether the driver has ended.
@@ -100,13 +108,14 @@ impl Opener {
 #[derive(Debug)]
 pub struct Acceptor {
     accepted: mpsc::Receiver<yamux::Stream>,
+    in_use: InUse,
 }
 
 impl Acceptor {
     /// The next stream, or an error when the driver has ended. Cancel safe.
     pub async fn accept(&mut self) -> io::Result<Stream> {
         let stream = self.accepted.recv().await.ok_or_else(ended)?;
-        Ok(Stream::new(stream, None))
+        Ok(Stream::new(stream, self.in_use.clone(), None))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The task that moves frames between the port and the streams.
 
+use std::convert::Infallible;
 use std::io;
 use std::task::{Context, Poll, ready};
 
@@ -36,6 +37,7 @@ pub struct Driver<S> {
     requests: mpsc::Receiver<oneshot::Sender<yamux::Stream>>,
     waiting: Option<oneshot::Sender<yamux::Stream>>,
     arrivals: mpsc::Sender<yamux::Stream>,
+    unused: mpsc::Receiver<Infallible>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
@@ -44,6 +46,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         side: Side,
         requests: mpsc::Receiver<oneshot::Sender<yamux::Stream>>,
         arrivals: mpsc::Sender<yamux::Stream>,
+        unused: mpsc::Receiver<Infallible>,
     ) -> Self {
         let mode = match side {
             Side::Host => yamux::Mode::Server,
@@ -54,16 +57,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             requests,
             waiting: None,
             arrivals,
+            unused,
         }
     }
 
-    /// Runs until the port closes (`Ok`) or fails. Dropping the future resets every stream.
+    /// Runs until the port fails, closes, or is used by nobody any more (`Ok`). Dropping the future
+    /// resets every stream.
     pub async fn run(mut self) -> Result<(), MuxError> {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), MuxError>> {
         loop {
+            if let Poll::Ready(None) = self.unused.poll_recv(cx) {
+                return self.connection.poll_close(cx).map_err(MuxError::from);
+            }
             if let Poll::Ready(opened) = self.poll_open(cx) {
                 opened?;
                 continue;

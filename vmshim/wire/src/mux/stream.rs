@@ -8,20 +8,28 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt};
 
+use super::InUse;
+
 /// A byte stream with half-close. Dropping it without shutdown resets it, and the peer sees that as
 /// [`io::ErrorKind::ConnectionReset`] rather than as a clean end.
 #[derive(Debug)]
 pub struct Stream {
     inner: Compat<yamux::Stream>,
     finished: bool,
+    _in_use: InUse,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Stream {
-    pub(super) fn new(stream: yamux::Stream, permit: Option<OwnedSemaphorePermit>) -> Self {
+    pub(super) fn new(
+        stream: yamux::Stream,
+        in_use: InUse,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Self {
         Self {
             inner: stream.compat(),
             finished: false,
+            _in_use: in_use,
             _permit: permit,
         }
     }

@@ -121,6 +121,24 @@ async fn everything_fails_at_once_when_the_port_closes() {
     assert!(opener.open().await.is_err());
 }
 
+#[tokio::test]
+async fn a_port_that_nobody_uses_is_closed_and_not_before() {
+    let ((opener, near), (mut acceptor, far)) = pair();
+    let (mut stream, mut other) = stream(&opener, &mut acceptor).await;
+    drop(opener);
+    drop(acceptor);
+    stream.write_all(b"still here").await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut text = String::new();
+    other.read_to_string(&mut text).await.unwrap();
+    assert_eq!(text, "still here");
+    assert!(!near.is_finished() && !far.is_finished());
+    drop(stream);
+    near.await.unwrap().unwrap();
+    drop(other);
+    far.await.unwrap().unwrap();
+}
+
 /// Says this to a fresh driver and closes.
 async fn say(bytes: &[u8]) -> Result<(), MuxError> {
     let (port, mut peer): (DuplexStream, DuplexStream) = duplex(1 << 20);
