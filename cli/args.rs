@@ -11,7 +11,12 @@ use crate::workspace::WorkspaceArg;
 
 /// Run AI coding agents in microVMs whose only way out is a filtering proxy.
 #[derive(Debug, Parser)]
-#[command(name = "sandbox", version, propagate_version = false, disable_version_flag = true)]
+#[command(
+    name = "sandbox",
+    version,
+    propagate_version = false,
+    disable_version_flag = true
+)]
 #[command(after_help = "\
 Start here:
   sandbox run shell .                       a shell in a microVM around this folder

@@ -71,9 +71,7 @@ async fn converse(client: &Client, exec: Exec) -> Outcome {
         .map_err(|error| Failure::of(&error))?;
     match attach::attach(stream, &exec).await {
         Ok(exit) => Ok(ExitCode::from(exit.shell_code())),
-        Err(AttachError::Exec(error)) => {
-            Err(Failure::of(&error).code(error.kind.exit_code()))
-        }
+        Err(AttachError::Exec(error)) => Err(Failure::of(&error).code(error.kind.exit_code())),
         Err(error) => Err(Failure::of(&error)),
     }
 }

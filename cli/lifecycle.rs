@@ -15,6 +15,7 @@ use vmshim::image::{self, Recipe, Sources, disk};
 use vmshim::kernel;
 use vmshim::lock::Lock;
 use vmshim::spec::{AccelChoice, Caller, STOP_GRACE, Share, Socket, Spec};
+use vmshim::status::State;
 
 use crate::progress::Progress;
 use crate::report::{Failure, Outcome};
@@ -82,7 +83,10 @@ pub(crate) fn ensure_running(
     let runtime_dir = paths.runtime(&sandbox.record.id)?;
     block_on(async {
         let client = Client::connect(&runtime_dir).await.map_err(told)?;
-        client.wait_ready(progress).await.map_err(told)?;
+        // What was to be told of a start was told when it happened.
+        if client.status().await.map_err(told)?.state != State::Ready {
+            client.wait_ready(progress).await.map_err(told)?;
+        }
         Ok(client)
     })
 }
@@ -159,8 +163,10 @@ fn accel() -> Result<AccelChoice, Failure> {
         Err(_) | Ok("" | "auto") => Ok(AccelChoice::Auto),
         Ok("kvm") => Ok(AccelChoice::Kvm),
         Ok("tcg") => Ok(AccelChoice::Tcg),
-        Ok(other) => Err(Failure::new(format!("SANDBOX_ACCEL is `{other}`"))
-            .help("set it to auto, kvm or tcg")),
+        Ok(other) => {
+            Err(Failure::new(format!("SANDBOX_ACCEL is `{other}`"))
+                .help("set it to auto, kvm or tcg"))
+        }
     }
 }
 

@@ -55,7 +55,11 @@ pub(crate) fn ensure_default(paths: &Paths) -> Result<(), Failure> {
 }
 
 /// Makes `edits` to the policy of `sandbox`, all or none. Two that edit at once take turns.
-pub(crate) fn edit(sandbox: &Sandbox, from: &Path, edits: Vec<Edit>) -> Result<PolicyFile, Failure> {
+pub(crate) fn edit(
+    sandbox: &Sandbox,
+    from: &Path,
+    edits: Vec<Edit>,
+) -> Result<PolicyFile, Failure> {
     let _turn = state::lock_exclusive(&sandbox.dir.join("policy.lock"))?;
     let mut document = PolicyFile::read(from)?.document;
     for edit in edits {

@@ -74,7 +74,11 @@ impl Failure {
 
     /// Gives a plain failure another code: one that runs commands must not look like what they run.
     pub(crate) fn code_unless_set(self, code: u8) -> Self {
-        if self.code == FAILED { self.code(code) } else { self }
+        if self.code == FAILED {
+            self.code(code)
+        } else {
+            self
+        }
     }
 
     pub(crate) fn exit_code(&self) -> ExitCode {

@@ -76,7 +76,10 @@ fn absolute_var(name: &str) -> Option<PathBuf> {
 /// Makes `dir` if need be and insists that nobody else can write into it: in `/tmp` another user
 /// may have made it first.
 fn private_dir(dir: &Path) -> Result<(), Failure> {
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    let made = fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir);
     let meta = made
         .and_then(|()| fs::symlink_metadata(dir))
         .map_err(|error| Failure::doing(format!("cannot make `{}`", dir.display()), &error))?;
@@ -249,11 +252,10 @@ impl Paths {
                     io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists
                 ) =>
             {
-                Err(Failure::new(format!(
-                    "there is a sandbox `{}` already",
-                    record.name
-                ))
-                .help("choose another name with --name"))
+                Err(
+                    Failure::new(format!("there is a sandbox `{}` already", record.name))
+                        .help("choose another name with --name"),
+                )
             }
             Err(error) => Err(cannot(error)),
         }

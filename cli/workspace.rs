@@ -47,11 +47,15 @@ impl WorkspaceArg {
                 .help("name a folder that exists and that you can read")
         })?;
         if !path.is_dir() {
-            return Err(Failure::new(format!("cannot share `{shown}`: it is not a folder")));
+            return Err(Failure::new(format!(
+                "cannot share `{shown}`: it is not a folder"
+            )));
         }
         if let Some(reason) = unshareable(&path) {
-            return Err(Failure::new(format!("cannot share `{}`: {reason}", path.display()))
-                .help("share the project's own folder"));
+            return Err(
+                Failure::new(format!("cannot share `{}`: {reason}", path.display()))
+                    .help("share the project's own folder"),
+            );
         }
         Ok(Workspace {
             path,
@@ -63,8 +67,18 @@ impl WorkspaceArg {
 /// Folders that the guest has its own of, or that hold what keeps the sandbox closed.
 fn unshareable(path: &Path) -> Option<&'static str> {
     const GUESTS_OWN: [&str; 12] = [
-        "/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys",
-        "/usr", "/var/lib/docker",
+        "/bin",
+        "/boot",
+        "/dev",
+        "/etc",
+        "/lib",
+        "/lib64",
+        "/proc",
+        "/run",
+        "/sbin",
+        "/sys",
+        "/usr",
+        "/var/lib/docker",
     ];
     if path == Path::new("/") {
         return Some("the guest has a root folder of its own");

@@ -49,9 +49,11 @@ fn environment(pair: &str) -> Result<(String, String), Failure> {
         None => (pair, std::env::var(pair).unwrap_or_default()),
     };
     if key.is_empty() || key.contains('\0') {
-        return Err(Failure::new(format!("`{pair}` names no environment variable"))
-            .help("write -e KEY=VALUE, or -e KEY to pass on your own")
-            .code(USAGE));
+        return Err(
+            Failure::new(format!("`{pair}` names no environment variable"))
+                .help("write -e KEY=VALUE, or -e KEY to pass on your own")
+                .code(USAGE),
+        );
     }
     Ok((key.to_owned(), value))
 }

@@ -70,8 +70,7 @@ fn rows<'a>(paths: &Paths, sandboxes: &'a [Sandbox]) -> Result<Vec<Row<'a>>, Fai
 
 fn table(paths: &Paths, sandboxes: &[Sandbox]) -> Result<String, Failure> {
     let mut table = TabWriter::new(Vec::new()).minwidth(0).padding(3);
-    let mut text =
-        String::from("VM ID\tNAME\tSTATUS\tWORKSPACE\tSOCKET PATH\tSANDBOXES\tAGENTS\n");
+    let mut text = String::from("VM ID\tNAME\tSTATUS\tWORKSPACE\tSOCKET PATH\tSANDBOXES\tAGENTS\n");
     for (row, sandbox) in rows(paths, sandboxes)?.iter().zip(sandboxes) {
         let workspace = row.workspaces.first().map_or("-", String::as_str);
         let socket = row.socket_path.as_deref().unwrap_or("-");

@@ -67,10 +67,9 @@ fn events(log: &Path) -> Result<Vec<Event>, Failure> {
         match event {
             Ok(event) if event.kind == Kind::Request => events.push(event),
             Ok(_) => {}
-            Err(error @ ReadError::Line { .. }) => report::say(Failure::doing(
-                format!("`{}`", log.display()),
-                &error,
-            )),
+            Err(error @ ReadError::Line { .. }) => {
+                report::say(Failure::doing(format!("`{}`", log.display()), &error))
+            }
             Err(ReadError::Io(error)) => {
                 return Err(Failure::doing(
                     format!("cannot read `{}`", log.display()),

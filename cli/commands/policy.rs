@@ -45,7 +45,9 @@ pub(super) fn explain(args: &ExplainArgs) -> Outcome {
     } else {
         report::print(&explanation)?;
         if addrs.is_empty() {
-            report::say("the addresses it resolves to are judged when the request is made; try some with --ip");
+            report::say(
+                "the addresses it resolves to are judged when the request is made; try some with --ip",
+            );
         }
     }
     Ok(if explanation.action.is_allow() {
@@ -76,14 +78,15 @@ fn target(text: &str) -> Result<Target, Failure> {
         Some(("https", rest)) => (443, rest),
         Some(("http", rest)) => (80, rest),
         Some((scheme, _)) => {
-            return Err(Failure::new(format!("`{scheme}:` is not a scheme that leaves a sandbox"))
-                .help("use http or https")
-                .code(USAGE));
+            return Err(
+                Failure::new(format!("`{scheme}:` is not a scheme that leaves a sandbox"))
+                    .help("use http or https")
+                    .code(USAGE),
+            );
         }
         None => (443, text),
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    Target::parse(authority, Port::new(default)).map_err(|error| {
-        Failure::doing(format!("`{text}`"), &error).code(USAGE)
-    })
+    Target::parse(authority, Port::new(default))
+        .map_err(|error| Failure::doing(format!("`{text}`"), &error).code(USAGE))
 }

@@ -28,11 +28,7 @@ pub(super) fn run(args: RunArgs) -> Outcome {
 }
 
 /// A sandbox by its name; or the one that agent and folder name, made if it is not there yet.
-fn find_or_create(
-    paths: &Paths,
-    args: RunArgs,
-    progress: &Progress,
-) -> Result<Sandbox, Failure> {
+fn find_or_create(paths: &Paths, args: RunArgs, progress: &Progress) -> Result<Sandbox, Failure> {
     if !Agent::is_reserved(&args.subject) {
         return existing(paths, &args);
     }

@@ -9,27 +9,79 @@ use crate::support::Home;
 fn bad_input_is_told_in_one_sentence() {
     let home = Home::new();
     fs::write(home.project().join("file"), "").unwrap();
-    fs::write(home.project().join("broken.json"), "{\n  \"policy\": \"perhaps\"\n}\n").unwrap();
+    fs::write(
+        home.project().join("broken.json"),
+        "{\n  \"policy\": \"perhaps\"\n}\n",
+    )
+    .unwrap();
     for (args, code, says) in [
-        (&["inspect", "nosuch"][..], 1, "there is no sandbox `nosuch`"),
-        (&["exec", "nosuch", "true"], 125, "there is no sandbox `nosuch`"),
+        (
+            &["inspect", "nosuch"][..],
+            1,
+            "there is no sandbox `nosuch`",
+        ),
+        (
+            &["exec", "nosuch", "true"],
+            125,
+            "there is no sandbox `nosuch`",
+        ),
         (&["stop", "nosuch"], 1, "there is no sandbox `nosuch`"),
         (&["rm", "nosuch"], 1, "there is no sandbox `nosuch`"),
-        (&["network", "log", "nosuch"], 1, "there is no sandbox `nosuch`"),
-        (&["network", "proxy", "nosuch"], 1, "there is no sandbox `nosuch`"),
-        (&["run", "hal9000"], 2, "`hal9000` is neither an agent nor a sandbox"),
-        (&["create", "hal9000", "."], 2, "there is no agent `hal9000`"),
-        (&["create", "claude", "."], 2, "agent `claude` has no template yet"),
-        (&["create", "shell", "no/such/folder"], 1, "cannot share `no/such/folder`"),
+        (
+            &["network", "log", "nosuch"],
+            1,
+            "there is no sandbox `nosuch`",
+        ),
+        (
+            &["network", "proxy", "nosuch"],
+            1,
+            "there is no sandbox `nosuch`",
+        ),
+        (
+            &["run", "hal9000"],
+            2,
+            "`hal9000` is neither an agent nor a sandbox",
+        ),
+        (
+            &["create", "hal9000", "."],
+            2,
+            "there is no agent `hal9000`",
+        ),
+        (
+            &["create", "claude", "."],
+            2,
+            "agent `claude` has no template yet",
+        ),
+        (
+            &["create", "shell", "no/such/folder"],
+            1,
+            "cannot share `no/such/folder`",
+        ),
         (&["create", "shell", "file"], 1, "it is not a folder"),
-        (&["create", "shell", "/"], 1, "the guest has a root folder of its own"),
-        (&["create", "--name", "../x", "shell", "."], 2, "is no name for a sandbox"),
-        (&["create", "--name", "shell", "shell", "."], 2, "is an agent's name"),
+        (
+            &["create", "shell", "/"],
+            1,
+            "the guest has a root folder of its own",
+        ),
+        (
+            &["create", "--name", "../x", "shell", "."],
+            2,
+            "is no name for a sandbox",
+        ),
+        (
+            &["create", "--name", "shell", "shell", "."],
+            2,
+            "is an agent's name",
+        ),
         (&["create", "shell"], 2, "WORKSPACE"),
         (&["frobnicate"], 2, "frobnicate"),
         (&["proxy", "--config", "broken.json"], 1, "broken.json:2:"),
         (&["proxy", "--config", "absent.json"], 1, "absent.json"),
-        (&["policy", "check", "--config", "broken.json"], 1, "broken.json:2:"),
+        (
+            &["policy", "check", "--config", "broken.json"],
+            1,
+            "broken.json:2:",
+        ),
     ] {
         let ran = home.run(args);
         assert_eq!(ran.code, code, "sandbox {args:?}: {ran:?}");

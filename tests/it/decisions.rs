@@ -85,7 +85,12 @@ fn a_running_proxy_decides_as_the_tables_say() {
             check(table, &mut wrong);
         }
     }
-    assert!(wrong.is_empty(), "{} of {rows} rows:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {rows} rows:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
     assert!(rows > 200, "only {rows} rows were found");
 }
 
@@ -119,21 +124,30 @@ fn check(table: &Table, wrong: &mut Vec<String>) {
     if table.errors.is_some() {
         let refused = Appliance::start(&policy, &StubDns::start()).is_none();
         if !refused {
-            wrong.push(format!("{}: started with a policy that has errors", table.name));
+            wrong.push(format!(
+                "{}: started with a policy that has errors",
+                table.name
+            ));
         }
         return;
     }
     let dns = StubDns::start();
     // The machine's addresses are read when the proxy starts: rows that share them share a proxy.
     for rows in table.row.chunk_by(|a, b| a.local == b.local) {
-        let local = rows.first().map(|row| row.local.as_slice()).unwrap_or_default();
+        let local = rows
+            .first()
+            .map(|row| row.local.as_slice())
+            .unwrap_or_default();
         for addr in local {
             ip(&["addr", "add", &addr.to_string(), "dev", "lo"]);
         }
         let appliance = Appliance::start(&policy, &dns).expect("the proxy starts");
         for row in rows {
             if let Err(told) = judge(&appliance, &dns, row) {
-                wrong.push(format!("{}: `{}`: {told} ({})", table.name, row.request, row.note));
+                wrong.push(format!(
+                    "{}: `{}`: {told} ({})",
+                    table.name, row.request, row.note
+                ));
             }
         }
         drop(appliance);
@@ -162,12 +176,15 @@ fn judge(appliance: &Appliance, dns: &StubDns, row: &Row) -> Result<(), String> 
         return Err(format!("refused, and yet resolved {asked} times"));
     }
     if row.stage == Some(Stage::Address) && !answer.0.contains(&address_or_rule(row)) {
-        return Err(format!("the answer does not name `{}`: {answer:?}", address_or_rule(row)));
+        return Err(format!(
+            "the answer does not name `{}`: {answer:?}",
+            address_or_rule(row)
+        ));
     }
     match &row.rule {
-        Some(rule) if row.expect == Expect::Deny && !answer.0.contains(rule.as_str()) => {
-            Err(format!("the answer does not name the rule `{rule}`: {answer:?}"))
-        }
+        Some(rule) if row.expect == Expect::Deny && !answer.0.contains(rule.as_str()) => Err(
+            format!("the answer does not name the rule `{rule}`: {answer:?}"),
+        ),
         _ => Ok(()),
     }
 }
@@ -201,7 +218,13 @@ impl Appliance {
         let config = home.project().join("proxy-config.json");
         fs::write(config, policy).unwrap();
         let dns = dns.addr().to_string();
-        let args = ["proxy", "--listen", "127.0.0.1:0", "--config", "proxy-config.json"];
+        let args = [
+            "proxy",
+            "--listen",
+            "127.0.0.1:0",
+            "--config",
+            "proxy-config.json",
+        ];
         let mut child = home
             .command(&args)
             .args(["--ca-dir", "ca", "--dns", &dns])
@@ -233,11 +256,17 @@ impl Appliance {
         } else {
             let rest = request.strip_prefix("https://").unwrap_or(request);
             let host = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-            let port = if rest != request && !host.contains(':') { ":443" } else { "" };
+            let port = if rest != request && !host.contains(':') {
+                ":443"
+            } else {
+                ""
+            };
             format!("CONNECT {host}{port} HTTP/1.1\r\nHost: {host}{port}\r\n\r\n")
         };
         let mut stream = TcpStream::connect(self.addr).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
         stream.write_all(head.as_bytes()).unwrap();
         let mut answer = Vec::new();
         let mut buffer = [0; 4096];

@@ -73,7 +73,9 @@ fn reply(query: &[u8], zone: &Mutex<Zone>) -> Option<Vec<u8>> {
             (IpAddr::V6(addr), RecordType::AAAA) => RData::AAAA((*addr).into()),
             _ => continue,
         };
-        reply.answers.push(Record::from_rdata(question.name().clone(), 0, data));
+        reply
+            .answers
+            .push(Record::from_rdata(question.name().clone(), 0, data));
     }
     reply.to_vec().ok()
 }

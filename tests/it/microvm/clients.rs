@@ -33,7 +33,10 @@ fn denied_then_allowed(vm: &Running, try_it: &str, hosts: &[String]) -> String {
     assert_ne!(denied.code, 0, "{try_it}: {denied:?}");
     let took = asked.elapsed();
     // Five seconds as a user sees it; a client's own start is slow under emulation.
-    assert!(took < Duration::from_secs(30), "{try_it} took {took:?} to fail");
+    assert!(
+        took < Duration::from_secs(30),
+        "{try_it} took {took:?} to fail"
+    );
     let told = format!("{}{}", denied.stdout, denied.stderr);
     assert!(told.contains("403"), "{try_it} does not say why: {told}");
     for host in hosts {
@@ -50,7 +53,11 @@ fn authorities<'a>(urls: impl Iterator<Item = &'a str>) -> Vec<String> {
             let host = rest.split(['/', '?', '#']).next()?;
             let port = if scheme == "http" { 80 } else { 443 };
             let explicit = host.contains(':');
-            Some(if explicit { host.to_owned() } else { format!("{host}:{port}") })
+            Some(if explicit {
+                host.to_owned()
+            } else {
+                format!("{host}:{port}")
+            })
         })
         .collect();
     hosts.sort();
@@ -73,10 +80,16 @@ fn pip(vm: &Running) {
     );
     let index = index.trim().to_owned();
     // The files may be on another host than the index, which names it.
-    vm.policy(&["--allow-host", &authorities([index.as_str()].into_iter())[0]]);
+    vm.policy(&[
+        "--allow-host",
+        &authorities([index.as_str()].into_iter())[0],
+    ]);
     let page = vm.ok_inside(&format!("curl -sS --fail {index}/six/"));
     let mut hosts = authorities(page.split('"').filter(|part| part.starts_with("https://")));
-    vm.policy(&["--remove-host", &authorities([index.as_str()].into_iter())[0]]);
+    vm.policy(&[
+        "--remove-host",
+        &authorities([index.as_str()].into_iter())[0],
+    ]);
     hosts.extend(authorities([index.as_str()].into_iter()));
     let download = "pip download -q --retries 0 --no-deps --no-cache-dir -d /tmp/wheels six 2>&1";
     denied_then_allowed(vm, download, &hosts);
@@ -121,7 +134,11 @@ fn repository(folder: &Path) {
     fs::write(work.join("file"), "committed\n").unwrap();
     let run = |args: &[&str], dir: &Path| {
         let identity = ["-c", "user.name=Test", "-c", "user.email=test@example.com"];
-        let done = Command::new("git").args(identity).args(args).current_dir(dir).output();
+        let done = Command::new("git")
+            .args(identity)
+            .args(args)
+            .current_dir(dir)
+            .output();
         let done = done.unwrap();
         assert!(done.status.success(), "git {args:?}: {done:?}");
     };

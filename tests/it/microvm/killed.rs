@@ -44,14 +44,26 @@ fn killed_processes_lose_nothing() {
     assert_eq!(vm.ok_inside(&format!("cat file; {get}")), "whole\nhello\n");
 
     // Every request that was answered is on record, once.
-    let finished = vm.log().lines().filter(|line| line.ends_with("/hello allowed")).count();
+    let finished = vm
+        .log()
+        .lines()
+        .filter(|line| line.ends_with("/hello allowed"))
+        .count();
     assert_eq!(finished, origin.requests(), "{}", vm.log());
-    assert_eq!(fs::read_to_string(vm.home.project().join("file")).unwrap(), "whole\n");
+    assert_eq!(
+        fs::read_to_string(vm.home.project().join("file")).unwrap(),
+        "whole\n"
+    );
 }
 
 /// Waits until no process of the sandbox is left.
 fn gone(vm: &Running) {
-    for part in ["internal supervise", "internal proxy", "internal helper", "qemu-system"] {
+    for part in [
+        "internal supervise",
+        "internal proxy",
+        "internal helper",
+        "qemu-system",
+    ] {
         eventually(&format!("`{part}` ends"), || find(vm, part).is_none());
     }
 }

@@ -63,7 +63,10 @@ fn commands(vm: &Running) {
         assert_eq!(vm.inside(script).code, code, "{script}");
     }
     let both = vm.inside("echo out; echo err >&2");
-    assert_eq!((both.stdout.as_str(), both.stderr.as_str()), ("out\n", "err\n"));
+    assert_eq!(
+        (both.stdout.as_str(), both.stderr.as_str()),
+        ("out\n", "err\n")
+    );
 
     for (command, code) in [("/no/such/program", 127), ("/etc/passwd", 126)] {
         let ran = Ran::from(vm.command(&["exec", vm.name, command]).output().unwrap());
@@ -72,23 +75,50 @@ fn commands(vm: &Running) {
     }
 
     let mut cat = vm.command(&["exec", "-i", vm.name, "sha256sum"]);
-    let mut cat = cat.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut cat = cat
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     cat.stdin.take().unwrap().write_all(&[7; 300_000]).unwrap();
     let summed = Ran::from(cat.wait_with_output().unwrap());
     // SHA-256 of 300,000 bytes of the value 7.
     let expected = "08f166476de183f7a1b2874d544d37912aaf8d19b92013e1aafe233ba231024a";
-    assert_eq!(summed.stdout.split(' ').next(), Some(expected), "{summed:?}");
+    assert_eq!(
+        summed.stdout.split(' ').next(),
+        Some(expected),
+        "{summed:?}"
+    );
 
-    let printed = vm.ok(&["exec", "-e", "COLOUR=green", "-u", "root", "-w", "/tmp", vm.name, "sh", "-c",
-        "id -un; pwd; echo $COLOUR"]);
+    let printed = vm.ok(&[
+        "exec",
+        "-e",
+        "COLOUR=green",
+        "-u",
+        "root",
+        "-w",
+        "/tmp",
+        vm.name,
+        "sh",
+        "-c",
+        "id -un; pwd; echo $COLOUR",
+    ]);
     assert_eq!(printed, "root\n/tmp\ngreen\n");
-    assert_eq!(vm.ok_inside("id -un; id -u; echo $HOME"), "agent\n1000\n/home/agent\n");
+    assert_eq!(
+        vm.ok_inside("id -un; id -u; echo $HOME"),
+        "agent\n1000\n/home/agent\n"
+    );
 
     // A terminal of the size of the caller's.
     let mut script = std::process::Command::new("script");
     let sandbox = env!("CARGO_BIN_EXE_sandbox");
-    let line = format!("stty rows 33 cols 101; {sandbox} exec -it {} sh -c 'tty; stty size'", vm.name);
-    script.args(["-q", "-e", "-c", &line, "/dev/null"]).stdin(Stdio::null());
+    let line = format!(
+        "stty rows 33 cols 101; {sandbox} exec -it {} sh -c 'tty; stty size'",
+        vm.name
+    );
+    script
+        .args(["-q", "-e", "-c", &line, "/dev/null"])
+        .stdin(Stdio::null());
     for (key, value) in vm.command(&[]).get_envs() {
         script.env(key, value.unwrap());
     }
@@ -112,8 +142,12 @@ fn no_way_around(vm: &Running) {
         "curl -sS --max-time 5 --fail http://169.254.169.254/".to_owned(),
         format!("curl -sS --max-time 5 --noproxy '*' http://127.0.0.1:{port}/"),
         format!("curl -sS --max-time 5 --fail http://host.docker.internal:{port}/"),
-        format!("curl -sS --max-time 5 --fail -x http://host.docker.internal:3128 http://127.0.0.1:{port}/"),
-        format!("curl -sS --max-time 5 -p -x http://host.docker.internal:3128 http://localhost:{port}/"),
+        format!(
+            "curl -sS --max-time 5 --fail -x http://host.docker.internal:3128 http://127.0.0.1:{port}/"
+        ),
+        format!(
+            "curl -sS --max-time 5 -p -x http://host.docker.internal:3128 http://localhost:{port}/"
+        ),
     ] {
         assert_ne!(vm.inside(&script).code, 0, "{script}");
         let caught = bait.accept().unwrap_err();
@@ -149,8 +183,16 @@ fn policy(vm: &Running, origin: &Origin) {
 
     let log = vm.log();
     let url = format!("https://localhost:{port}/hello");
-    assert!(log.lines().any(|line| line.ends_with(&format!("GET {url} allowed"))), "{log}");
-    assert!(log.lines().any(|line| line.contains("sandbox=life") && line.ends_with("denied")), "{log}");
+    assert!(
+        log.lines()
+            .any(|line| line.ends_with(&format!("GET {url} allowed"))),
+        "{log}"
+    );
+    assert!(
+        log.lines()
+            .any(|line| line.contains("sandbox=life") && line.ends_with("denied")),
+        "{log}"
+    );
 }
 
 /// What was installed and the policy outlive a restart.
