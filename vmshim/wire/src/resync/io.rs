@@ -11,11 +11,16 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Guest, Host, Nonce, Record, Step};
 
-/// How long the host waits for an answer before it asks again.
-const REPEAT: Duration = Duration::from_millis(200);
+/// How long the host waits for an answer before it asks again; each time twice as long, up to
+/// [`REPEAT_AT_MOST`]. A guest that boots finds a handful of questions waiting, not hundreds.
+const REPEAT_FIRST: Duration = Duration::from_millis(25);
 
-/// From which repetition on the host sends [`FLUSH`] first.
-const FLUSH_AFTER: u32 = 3;
+/// The longest wait between two questions.
+const REPEAT_AT_MOST: Duration = Duration::from_millis(400);
+
+/// From which question on the host sends [`FLUSH`] first, and then before every so many: about every
+/// two seconds.
+const FLUSH_EVERY: u32 = 5;
 
 /// Fills up a frame of the old conversation whose end will never come, for a guest that missed the
 /// hang-up and would read our records as that frame's body. Yamux bodies from our side are at most
@@ -30,14 +35,16 @@ where
     let mut side = Host::new(nonce);
     let mut asked = 0;
     let mut ask_at = Instant::now();
+    let mut pause = REPEAT_FIRST;
     loop {
         if let Some(opening) = side.opening().filter(|_| ask_at <= Instant::now()) {
-            if asked >= FLUSH_AFTER {
+            asked += 1;
+            if asked % FLUSH_EVERY == 0 {
                 port.write_all(&FLUSH).await?;
             }
             send(port, opening).await?;
-            asked += 1;
-            ask_at = Instant::now() + REPEAT;
+            ask_at = Instant::now() + pause;
+            pause = REPEAT_AT_MOST.min(pause * 2);
         }
         let step = tokio::select! {
             step = next_step(port, |byte| side.push(byte)) => step?,

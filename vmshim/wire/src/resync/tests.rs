@@ -158,6 +158,38 @@ mod over_a_port {
         host.unwrap();
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn the_host_breaks_into_a_frame_that_will_never_end() {
+        let (a, mut b) = duplex(1 << 16);
+        let mut a = BufStream::new(a);
+        let guest = async {
+            // An old conversation waits for the 16 KiB body of a frame, and only then notices.
+            let mut body = vec![0; 16 * 1024];
+            b.read_exact(&mut body).await.unwrap();
+            io::guest(&mut BufStream::new(&mut b)).await.unwrap();
+        };
+        let started = tokio::time::Instant::now();
+        let (host, ()) = tokio::join!(io::host(&mut a, NEW), guest);
+        host.unwrap();
+        assert!(
+            started.elapsed() < std::time::Duration::from_secs(1),
+            "it takes too long"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_guest_that_boots_for_a_minute_finds_little_to_throw_away() {
+        let (a, mut b) = duplex(1 << 20);
+        let mut a = BufStream::new(a);
+        let waited =
+            tokio::time::timeout(std::time::Duration::from_secs(60), io::host(&mut a, NEW));
+        waited.await.unwrap_err();
+        drop(a);
+        let mut waiting = Vec::new();
+        b.read_to_end(&mut waiting).await.unwrap();
+        assert!((1..600_000).contains(&waiting.len()), "{}", waiting.len());
+    }
+
     #[tokio::test]
     async fn a_closed_port_is_an_error_on_both_sides() {
         let (a, b) = duplex(64);
