@@ -14,7 +14,7 @@ use crate::share::{self, ShareArgs};
 use crate::spec::Caller;
 
 /// Begins a line on standard error that the person should read; see [`note_in`].
-const NOTE: &str = "note: ";
+const NOTE: &str = "sandbox-note: ";
 
 /// What a helper process is to be.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -115,10 +115,10 @@ fn become_vmm(args: VmmArgs) -> Error {
 fn confine_vmm(args: &VmmArgs) -> Result<(), confine::Error> {
     // A new session: keys typed at the caller's terminal are not for the VMM. Fails only for a group leader.
     let _ = rustix::process::setsid();
-    if let Err(error) = confine::leave_network(args.caller) {
-        note(&format!(
-            "the VMM keeps this machine's network, which it does not use: {error}"
-        ));
+    if confine::leave_network(args.caller).is_err() {
+        note(
+            "namespaces are not allowed here, so the VMM is confined by Landlock and seccomp only",
+        );
     }
     let files = Files {
         read: args.read.clone(),

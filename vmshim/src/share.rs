@@ -1,8 +1,8 @@
 //! Serves one folder of the host to the guest by virtiofs, in a process that can see nothing else.
 //!
-//! Three fences, from inside out: the virtiofsd library never follows a symbolic link and never leaves the folder;
-//! Landlock or a mount namespace (usually both) leave it nothing to leave to; seccomp takes away the system calls
-//! that it does not use.
+//! Four fences, from inside out: rules of our own before every request; the virtiofsd library, which follows no
+//! symbolic link; Landlock or a mount namespace (usually both) with nothing outside the folder; seccomp without the system calls
+//! that are not used.
 
 use std::fs::File;
 use std::io;
@@ -27,8 +27,11 @@ use virtiofsd::soft_idmap::cmdline::IdMap;
 use virtiofsd::vhost_user::VhostUserFsBackendBuilder;
 use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
 
+mod guard;
+
 use crate::confine::{self, Enforced, Files};
 use crate::spec::Caller;
+use guard::Guard;
 
 /// What the guest's user `agent` is called by number.
 const AGENT: u32 = 1000;
@@ -202,11 +205,11 @@ fn confine_files(args: &ShareArgs, root: &str) -> Result<Enforced, confine::Erro
 }
 
 /// As root: keeps what it takes to act on other users' files in the folder, and nothing that reaches beyond files.
+/// As anybody else: gives up what came with the namespace.
 fn drop_capabilities() -> rustix::io::Result<()> {
-    if !rustix::process::geteuid().is_root() {
-        return Ok(());
-    }
-    let keep = CapabilitySet::DAC_OVERRIDE | CapabilitySet::FOWNER | CapabilitySet::FSETID;
+    let files = CapabilitySet::DAC_OVERRIDE | CapabilitySet::FOWNER | CapabilitySet::FSETID;
+    let root = rustix::process::geteuid().is_root();
+    let keep = if root { files } else { CapabilitySet::empty() };
     let sets = CapabilitySets {
         effective: keep,
         permitted: keep,
@@ -271,7 +274,7 @@ where
     F: FileSystem + SerializableFileSystem + Send + Sync + 'static,
 {
     let backend = VhostUserFsBackendBuilder::default()
-        .build(fs)
+        .build(Guard(fs))
         .map_err(Error::server)?;
     let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
     let mut daemon = VhostUserDaemon::new("virtiofs".to_owned(), Arc::new(backend), memory)

@@ -181,15 +181,8 @@ impl Sandbox {
     }
 
     /// Processes that have this sandbox's folder in their command line.
-    pub(crate) fn processes(&self) -> Vec<String> {
-        let marker = self.spec.state_dir.to_str().unwrap();
-        let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
-            let path = entry.ok()?.path();
-            let line = std::fs::read(path.join("cmdline")).ok()?;
-            let line = String::from_utf8_lossy(&line).replace('\0', " ");
-            line.contains(marker).then_some(line)
-        });
-        processes.collect()
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        processes_with(self.spec.state_dir.to_str().unwrap())
     }
 
     /// Waits until no process of the sandbox is left.
@@ -214,6 +207,18 @@ impl Drop for Sandbox {
     }
 }
 
+/// Processes of this machine whose command line contains `marker`.
+pub(crate) fn processes_with(marker: &str) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let entry = entry.ok()?;
+        let line = std::fs::read(entry.path().join("cmdline")).ok()?;
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        line.contains(marker).then_some(pid)
+    });
+    processes.collect()
+}
+
 /// Runs a shell script in the guest; its exit and its output.
 pub(crate) async fn sh(client: &Client, script: &str) -> (Exit, String) {
     try_sh(client, script).await.unwrap()
@@ -232,8 +237,13 @@ pub(crate) async fn try_sh(
     let stream = client.exec(&exec).await.unwrap();
     let mut output = Vec::new();
     let mut errors = Vec::new();
-    let run =
-        vmshim::attach::converse(stream, None, &mut output, &mut errors, std::future::pending);
+    let run = vmshim::attach::converse(
+        stream,
+        None,
+        &mut output,
+        &mut errors,
+        futures::stream::pending(),
+    );
     let exit = tokio::time::timeout(PATIENCE, run).await.unwrap()?;
     output.extend(errors);
     Ok((exit, String::from_utf8_lossy(&output).into_owned()))
