@@ -8,6 +8,7 @@ use crate::tool;
 
 mod build;
 pub mod disk;
+pub mod oci;
 mod recipe;
 mod sources;
 

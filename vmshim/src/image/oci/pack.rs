@@ -1,0 +1,106 @@
+//! Turns layers into an image, in two readings: one for the tree, one for the content that is left in it.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::Path;
+
+use super::entry::{self, Failure};
+use super::erofs::Image;
+use super::layer::Layer;
+use super::merge::{Budget, Merge};
+use super::tree::{Content, Kind, NodeId, Tree};
+use crate::progress::{Event, Progress};
+
+/// Why layers did not become an image.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A layer cannot be read or is refused.
+    #[error("layer {number} of the image is not usable")]
+    Layer {
+        /// Its number, the lowest is 1.
+        number: usize,
+        /// What is wrong with it.
+        #[source]
+        source: entry::Error,
+    },
+    /// The image could not be written.
+    #[error("the template could not be written")]
+    Write(#[source] std::io::Error),
+}
+
+impl Error {
+    /// What the person can do about it.
+    pub fn help(&self) -> Option<String> {
+        let text = match self {
+            Self::Layer {
+                source: entry::Error::Refused { .. },
+                ..
+            } => "do not use this image, or have its maker build it with a common tool",
+            Self::Layer { .. } => "have the image made or saved again",
+            Self::Write(_) => "check free disk space and try again",
+        };
+        Some(text.to_owned())
+    }
+}
+
+/// Writes the image of `layers`, lowest first, to the new file `path`.
+pub(super) fn pack(layers: &[Layer], path: &Path, progress: &dyn Progress) -> Result<(), Error> {
+    progress.event(Event::Phase("merging the layers"));
+    let mut merge = Merge::new(Budget::default());
+    for (index, layer) in layers.iter().enumerate() {
+        layer
+            .read(|reader| merge.apply(reader))
+            .map_err(of_layer(index))?;
+        progress.event(Event::Percent(share(index + 1, layers.len())));
+    }
+    let tree = merge.into_tree();
+
+    progress.event(Event::Phase("writing the template"));
+    let file = File::create_new(path).map_err(Error::Write)?;
+    let mut image = Image::begin(&file, &tree).map_err(Error::Write)?;
+    let mut wanted = wanted(&tree);
+    for (index, layer) in layers.iter().enumerate() {
+        if let Some(wanted) = wanted.remove(&index) {
+            copy(layer, &wanted, &mut image).map_err(of_layer(index))?;
+        }
+        progress.event(Event::Percent(share(index + 1, layers.len())));
+    }
+    image.finish().map_err(Error::Write)
+}
+
+/// The nodes that get content from each layer, by number of entry.
+fn wanted(tree: &Tree) -> HashMap<usize, HashMap<u64, NodeId>> {
+    let mut wanted: HashMap<usize, HashMap<u64, NodeId>> = HashMap::new();
+    for id in tree.walk() {
+        if let Kind::File { content, size: 1.. } = tree.node(id).kind {
+            let Content { layer, entry } = content;
+            wanted.entry(layer).or_default().insert(entry, id);
+        }
+    }
+    wanted
+}
+
+fn copy(
+    layer: &Layer,
+    wanted: &HashMap<u64, NodeId>,
+    image: &mut Image<'_>,
+) -> Result<(), entry::Error> {
+    layer.read(|reader| {
+        entry::each(reader, |number, _, content| match wanted.get(&number) {
+            Some(id) => image.write_file(*id, content).map_err(Failure::Io),
+            None => Ok(()),
+        })
+    })
+}
+
+fn of_layer(index: usize) -> impl FnOnce(entry::Error) -> Error {
+    move |source| Error::Layer {
+        number: index + 1,
+        source,
+    }
+}
+
+fn share(done: usize, all: usize) -> u8 {
+    let percent = done * 100 / all.max(1);
+    u8::try_from(percent).unwrap_or(100)
+}

@@ -1,0 +1,373 @@
+//! Pulls manifests and layers from a registry (OCI distribution specification).
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use oci_client::client::{Client, ClientConfig, ClientProtocol};
+use oci_client::errors::OciDistributionError as Answer;
+use oci_client::secrets::RegistryAuth;
+
+use super::Reference;
+use super::digest::{Mismatch, check};
+use super::download;
+use super::layer::Layer;
+use super::manifest::{self, Config, Descriptor, LARGEST_DOCUMENT, Manifest};
+use crate::cache::{self, Cache};
+use crate::progress::{Event, Progress};
+
+/// Layers that are fetched at the same time.
+const PARALLEL: usize = 4;
+
+/// The cache folder for compressed layers.
+const KIND: &str = "layers";
+
+/// Why an image could not be pulled.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No answer.
+    #[error("the registry `{registry}` could not be reached")]
+    Unreachable {
+        /// The registry's name.
+        registry: String,
+        /// What the client says.
+        #[source]
+        source: Box<Answer>,
+    },
+    /// Not without other credentials. Some registries say so of images that do not exist.
+    #[error("the registry `{registry}` does not give out `{image}`")]
+    Denied {
+        /// The registry's name.
+        registry: String,
+        /// The image asked for.
+        image: String,
+    },
+    /// No such image.
+    #[error("the registry `{registry}` has no `{image}`")]
+    NotFound {
+        /// The registry's name.
+        registry: String,
+        /// The image asked for.
+        image: String,
+    },
+    /// Too many pulls.
+    #[error("the registry `{registry}` asks to wait: too many requests")]
+    Busy {
+        /// The registry's name.
+        registry: String,
+    },
+    /// An answer that makes no sense.
+    #[error("the registry `{registry}` gave an answer that is of no use")]
+    Answer {
+        /// The registry's name.
+        registry: String,
+        /// What the client says.
+        #[source]
+        source: Box<Answer>,
+    },
+    /// Content that is not what its digest promised.
+    #[error("the registry sent damaged content")]
+    Mismatch(#[from] Mismatch),
+    /// A blob larger or smaller than its descriptor promised.
+    #[error("the registry sent content of another size than it promised")]
+    Size,
+    /// A document about the image is of no use.
+    #[error("`{image}` cannot be used")]
+    Document {
+        /// The image asked for.
+        image: String,
+        /// What is wrong.
+        #[source]
+        source: manifest::Error,
+    },
+    /// A layer could not be kept.
+    #[error(transparent)]
+    Cache(#[from] cache::Error),
+    /// The operating system refused a thread or timer.
+    #[error("the download could not be started")]
+    Start(#[source] std::io::Error),
+}
+
+impl Error {
+    /// What the person can do about it.
+    pub fn help(&self) -> Option<String> {
+        let text = match self {
+            Self::Unreachable { .. } => {
+                "check the network and this shell's proxy variables, then try again: what was fetched is kept".to_owned()
+            }
+            Self::Denied { registry, .. } => {
+                format!("check the name; if the image is private, run `docker login {registry}`")
+            }
+            Self::NotFound { .. } => "check the name and the tag".to_owned(),
+            Self::Busy { registry } => {
+                format!("wait a while, or run `docker login {registry}` for a larger allowance")
+            }
+            Self::Mismatch(_) | Self::Size => {
+                "try again; if it stays so, the registry or a proxy before it is broken".to_owned()
+            }
+            Self::Cache(error) => return error.help(),
+            Self::Answer { .. } | Self::Document { .. } | Self::Start(_) => return None,
+        };
+        Some(text)
+    }
+}
+
+/// An image in a registry.
+pub(super) struct Remote<'a> {
+    reference: &'a Reference,
+    auth: RegistryAuth,
+    client: Client,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl<'a> Remote<'a> {
+    /// Prepares to talk to the registry of `reference`; nothing is sent yet.
+    ///
+    /// Must be called, used and dropped on a thread that runs no asynchronous code.
+    pub(super) fn new(reference: &'a Reference, auth: RegistryAuth) -> Result<Self, Error> {
+        let registry = reference.registry().to_owned();
+        let protocol = match reference.is_loopback() {
+            true => ClientProtocol::Http,
+            false => ClientProtocol::Https,
+        };
+        let config = ClientConfig {
+            protocol,
+            connect_timeout: Some(Duration::from_secs(15)),
+            read_timeout: Some(Duration::from_secs(60)),
+            user_agent: concat!("sandbox/", env!("CARGO_PKG_VERSION")),
+            ..ClientConfig::default()
+        };
+        let client = Client::try_from(config).map_err(|source| Error::Answer {
+            registry,
+            source: Box::new(source),
+        })?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(Error::Start)?;
+        Ok(Self {
+            reference,
+            auth,
+            client,
+            runtime,
+        })
+    }
+
+    /// This machine's manifest of the image.
+    pub(super) fn manifest(&self) -> Result<Manifest, Error> {
+        let top = self.document(self.reference.inner())?;
+        let fetch = |descriptor: &Descriptor| {
+            let digest = descriptor.digest().map_err(|e| self.bad(e))?;
+            let reference = self.reference.inner().clone_with_digest(digest.to_string());
+            self.document(&reference)
+        };
+        manifest::resolve(top, |descriptor| {
+            fetch(descriptor).map_err(Resolve::Registry)
+        })
+        .map_err(|error| match error {
+            Resolve::Registry(error) => error,
+            Resolve::Document(source) => self.bad(source),
+        })
+    }
+
+    /// The config that `manifest` names.
+    pub(super) fn config(&self, manifest: &Manifest) -> Result<Config, Error> {
+        let descriptor = &manifest.config;
+        let digest = descriptor.digest().map_err(|e| self.bad(e))?;
+        if descriptor.size > LARGEST_DOCUMENT {
+            return Err(Error::Size);
+        }
+        let bytes = self
+            .runtime
+            .block_on(download::small(self.blob(descriptor)))?;
+        check(&digest, &bytes)?;
+        Config::parse(&bytes, manifest.layers.len()).map_err(|e| self.bad(e))
+    }
+
+    /// Fetches the layers of `manifest` into the cache, several at a time.
+    pub(super) fn layers(
+        &self,
+        cache: &Cache,
+        manifest: &Manifest,
+        config: &Config,
+        progress: &dyn Progress,
+    ) -> Result<Vec<Layer>, Error> {
+        progress.event(Event::Phase("fetching the layers"));
+        self.fetch(cache, &manifest.layers, progress)?;
+        manifest
+            .layers
+            .iter()
+            .zip(&config.diff_ids)
+            .map(|(descriptor, diff_id)| {
+                let digest = descriptor.digest().map_err(|e| self.bad(e))?;
+                let path = cache.path(KIND, &digest.file_name()).join("blob");
+                Ok(Layer {
+                    diff_id: diff_id.clone(),
+                    open: Box::new(move || {
+                        let file: Box<dyn std::io::Read> = Box::new(std::fs::File::open(&path)?);
+                        Ok(file)
+                    }),
+                })
+            })
+            .collect()
+    }
+
+    fn fetch(
+        &self,
+        cache: &Cache,
+        layers: &[Descriptor],
+        progress: &dyn Progress,
+    ) -> Result<(), Error> {
+        let meter = Meter::new(layers, progress);
+        let next = AtomicUsize::new(0);
+        let failed = AtomicBool::new(false);
+        let work = || -> Result<(), Error> {
+            while !failed.load(Ordering::Relaxed) {
+                let Some(layer) = layers.get(next.fetch_add(1, Ordering::Relaxed)) else {
+                    break;
+                };
+                self.fetch_one(cache, layer, &meter)
+                    .inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
+            }
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..PARALLEL.min(layers.len()))
+                .map(|_| scope.spawn(work))
+                .collect();
+            workers
+                .into_iter()
+                .map(|worker| {
+                    worker
+                        .join()
+                        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                })
+                .fold(Ok(()), Result::and)
+        })
+    }
+
+    fn fetch_one(&self, cache: &Cache, layer: &Descriptor, meter: &Meter<'_>) -> Result<(), Error> {
+        let digest = layer.digest().map_err(|e| self.bad(e))?;
+        let name = digest.file_name();
+        if cache.find(KIND, &name).is_some() {
+            meter.add(layer.size);
+            return Ok(());
+        }
+        let part = cache.path(KIND, &format!(".{name}.part"));
+        cache.ensure(KIND, &name, |draft| {
+            let fetch = download::to_file(self.blob(layer), &digest, layer.size, &part, meter);
+            self.runtime.block_on(fetch)?;
+            let blob = draft.join("blob");
+            std::fs::rename(&part, &blob)
+                .map_err(|source| Error::from(cache::Error::Io { path: blob, source }))
+        })?;
+        Ok(())
+    }
+
+    fn blob<'b>(&'b self, descriptor: &'b Descriptor) -> download::Blob<'b> {
+        download::Blob {
+            client: &self.client,
+            reference: self.reference,
+            digest: &descriptor.digest,
+        }
+    }
+
+    fn document(&self, reference: &oci_client::Reference) -> Result<Vec<u8>, Error> {
+        use oci_client::manifest as media;
+        let accepted = [
+            media::OCI_IMAGE_INDEX_MEDIA_TYPE,
+            media::OCI_IMAGE_MEDIA_TYPE,
+            media::IMAGE_MANIFEST_LIST_MEDIA_TYPE,
+            media::IMAGE_MANIFEST_MEDIA_TYPE,
+        ];
+        let pull = self
+            .client
+            .pull_manifest_raw(reference, &self.auth, &accepted);
+        let (bytes, _) = self
+            .runtime
+            .block_on(pull)
+            .map_err(|answer| explain(self.reference, answer))?;
+        Ok(bytes.to_vec())
+    }
+
+    fn bad(&self, source: impl Into<manifest::Error>) -> Error {
+        Error::Document {
+            image: self.reference.to_string(),
+            source: source.into(),
+        }
+    }
+}
+
+/// Either side of [`manifest::resolve`].
+enum Resolve {
+    Registry(Error),
+    Document(manifest::Error),
+}
+
+impl From<manifest::Error> for Resolve {
+    fn from(source: manifest::Error) -> Self {
+        Self::Document(source)
+    }
+}
+
+/// Tells whose fault a failed request is.
+pub(super) fn explain(reference: &Reference, answer: Answer) -> Error {
+    use oci_client::errors::OciErrorCode as Code;
+    let registry = reference.registry().to_owned();
+    let image = reference.to_string();
+    let source = Box::new(answer);
+    match &*source {
+        Answer::RequestError(_) | Answer::IoError(_) => Error::Unreachable { registry, source },
+        Answer::UnauthorizedError { .. } | Answer::AuthenticationFailure(_) => {
+            Error::Denied { registry, image }
+        }
+        Answer::ServerError { code: 429, .. } => Error::Busy { registry },
+        Answer::ServerError { code: 403, .. } => Error::Denied { registry, image },
+        Answer::ServerError { code: 404, .. } => Error::NotFound { registry, image },
+        Answer::ImageManifestNotFoundError(_) => Error::NotFound { registry, image },
+        Answer::RegistryError { envelope, .. } => match envelope.errors.first().map(|e| &e.code) {
+            Some(Code::Unauthorized | Code::Denied) => Error::Denied { registry, image },
+            Some(
+                Code::ManifestUnknown | Code::NameUnknown | Code::NotFound | Code::BlobUnknown,
+            ) => Error::NotFound { registry, image },
+            Some(Code::Toomanyrequests) => Error::Busy { registry },
+            _ => Error::Answer { registry, source },
+        },
+        _ => Error::Answer { registry, source },
+    }
+}
+
+/// Turns bytes that arrive on several threads into percentages.
+pub(super) struct Meter<'a> {
+    progress: &'a dyn Progress,
+    total: u64,
+    done: AtomicU64,
+    shown: AtomicU64,
+}
+
+impl<'a> Meter<'a> {
+    fn new(layers: &[Descriptor], progress: &'a dyn Progress) -> Self {
+        let total = layers
+            .iter()
+            .map(|layer| layer.size)
+            .fold(0, u64::saturating_add);
+        Self {
+            progress,
+            total: total.max(1),
+            done: AtomicU64::new(0),
+            shown: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn add(&self, bytes: u64) {
+        let done = self
+            .done
+            .fetch_add(bytes, Ordering::Relaxed)
+            .saturating_add(bytes);
+        let percent = done.min(self.total).saturating_mul(100) / self.total;
+        if self.shown.fetch_max(percent, Ordering::Relaxed) < percent {
+            self.progress
+                .event(Event::Percent(u8::try_from(percent).unwrap_or(100)));
+        }
+    }
+}

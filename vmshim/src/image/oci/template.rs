@@ -1,0 +1,148 @@
+//! Finished templates in the cache: `root.erofs` and, beside it, `image.json`.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::digest::Digest;
+use super::layer::Layer;
+use super::manifest::ImageConfig;
+use super::{Error, pack};
+use crate::cache::{self, Cache};
+use crate::image::{KIND, root_disk};
+use crate::progress::Progress;
+
+/// Bump when packing changes so that cached templates must be made again.
+const GENERATION: u32 = 1;
+
+/// The cache folder that maps names to digests.
+const NAMES: &str = "references";
+
+/// An image that a sandbox can start from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    /// The read-only root disk, an erofs image.
+    pub root: PathBuf,
+    /// How the image wants to be run.
+    pub config: ImageConfig,
+    /// The digest of the image's manifest, or of its config if it came without one.
+    pub digest: Digest,
+}
+
+/// What `image.json` holds.
+#[derive(Deserialize, Serialize)]
+struct Record {
+    digest: String,
+    config: ImageConfig,
+}
+
+impl Template {
+    /// The template of the image `digest`, if it was made before.
+    pub(super) fn find(cache: &Cache, digest: &Digest) -> Option<Self> {
+        let dir = cache.find(KIND, &entry_name(digest))?;
+        Self::open(&dir).ok()
+    }
+
+    /// The template of the image `digest`, letting `layers` bring its layers when it is not there yet.
+    pub(super) fn ensure(
+        cache: &Cache,
+        digest: &Digest,
+        config: &ImageConfig,
+        layers: impl FnOnce() -> Result<Vec<Layer>, Error>,
+        progress: &dyn Progress,
+    ) -> Result<Self, Error> {
+        let dir = cache.ensure(KIND, &entry_name(digest), |draft| {
+            let layers = layers()?;
+            pack::pack(&layers, &root_disk(draft), progress)?;
+            let record = Record {
+                digest: digest.to_string(),
+                config: config.clone(),
+            };
+            let path = draft.join("image.json");
+            let json = serde_json::to_vec_pretty(&record).map_err(io::Error::other);
+            json.and_then(|json| fs::write(&path, json))
+                .map_err(|source| Error::from(cache::Error::Io { path, source }))
+        })?;
+        Self::open(&dir)
+    }
+
+    fn open(dir: &Path) -> Result<Self, Error> {
+        let path = dir.join("image.json");
+        let unreadable = |source| Error::Read {
+            path: path.clone(),
+            source,
+        };
+        let bytes = fs::read(&path).map_err(unreadable)?;
+        let record: Record = serde_json::from_slice(&bytes).map_err(|e| unreadable(e.into()))?;
+        let digest = record
+            .digest
+            .parse()
+            .map_err(|e| unreadable(io::Error::other(e)))?;
+        Ok(Self {
+            root: root_disk(dir),
+            config: record.config,
+            digest,
+        })
+    }
+}
+
+fn entry_name(digest: &Digest) -> String {
+    format!("oci-{}-g{GENERATION}", digest.hex())
+}
+
+/// Notes that `name` was the image `digest` when it was last looked up.
+pub(super) fn remember(cache: &Cache, name: &str, digest: &Digest) -> Result<(), cache::Error> {
+    let path = note_path(cache, name);
+    let write = || {
+        let dir = path.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(dir)?;
+        let mut draft = tempfile::NamedTempFile::new_in(dir)?;
+        io::Write::write_all(&mut draft, format!("{digest} {name}\n").as_bytes())?;
+        draft.as_file().sync_all()?;
+        draft.persist(&path).map_err(|error| error.error)?;
+        Ok(())
+    };
+    write().map_err(|source| cache::Error::Io {
+        path: path.clone(),
+        source,
+    })
+}
+
+/// The template that `name` was when it was last looked up.
+pub(super) fn recall(cache: &Cache, name: &str) -> Option<Template> {
+    let note = fs::read_to_string(note_path(cache, name)).ok()?;
+    let digest = note.split(' ').next()?.parse().ok()?;
+    Template::find(cache, &digest)
+}
+
+/// Names hold slashes and colons, so files are called by their digests.
+fn note_path(cache: &Cache, name: &str) -> PathBuf {
+    cache.path(NAMES, Digest::of(name.as_bytes()).hex())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::Silent;
+
+    #[test]
+    fn a_name_is_recalled_once_its_template_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::new(dir.path());
+        let digest = Digest::of(b"an image");
+        assert!(recall(&cache, "x:1").is_none());
+        remember(&cache, "x:1", &digest).unwrap();
+        assert!(recall(&cache, "x:1").is_none());
+        let config = ImageConfig {
+            user: "agent".to_owned(),
+            ..ImageConfig::default()
+        };
+        let made = Template::ensure(&cache, &digest, &config, || Ok(Vec::new()), &Silent).unwrap();
+        assert_eq!(recall(&cache, "x:1").unwrap(), made);
+        assert_eq!(made.config, config);
+        assert!(made.root.is_file());
+        assert!(recall(&cache, "x:2").is_none());
+    }
+}
