@@ -97,11 +97,20 @@ impl Proxy {
     }
 
     /// Serves the connections of `accept` until [`Proxy::shutdown`], or until accepting fails for good.
-    pub async fn serve<A: Accept>(self: Arc<Self>, mut accept: A) -> io::Result<()> {
+    ///
+    /// From the call on, and not from the first poll, the proxy refuses to dial the socket behind `accept`.
+    pub fn serve<A: Accept>(
+        self: Arc<Self>,
+        accept: A,
+    ) -> impl Future<Output = io::Result<()>> + Send {
         if let Some(address) = accept.local_addr() {
             self.context.local.listens(address);
             self.context.gate.forget();
         }
+        self.accepting(accept)
+    }
+
+    async fn accepting<A: Accept>(self: Arc<Self>, mut accept: A) -> io::Result<()> {
         loop {
             let accepted = tokio::select! {
                 accepted = accept.accept() => accepted,

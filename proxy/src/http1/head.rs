@@ -175,6 +175,8 @@ fn request_line(line: &[u8]) -> Result<(Method, Version), HeadError> {
         _ if target.starts_with(b"*") && (method, target) != (b"OPTIONS", b"*") => {
             Err(HeadError::RequestTarget)
         }
+        // hyper would refuse it too, with an answer that does not say who refused and why.
+        _ if http::Uri::try_from(target).is_err() => Err(HeadError::RequestTarget),
         _ => Ok((Method::Other, version)),
     }
 }
@@ -442,6 +444,7 @@ mod tests {
             ("GET * HTTP/1.1", Err(RequestTarget)),
             ("OPTIONS */x HTTP/1.1", Err(RequestTarget)),
             ("GET /#x HTTP/1.1", Err(RequestTarget)),
+            ("GET file:///etc/passwd HTTP/1.1", Err(RequestTarget)),
             ("GET /\\x HTTP/1.1", Err(RequestTarget)),
             ("GET /\u{e9} HTTP/1.1", Err(RequestTarget)),
             ("GET  HTTP/1.1", Err(RequestTarget)),

@@ -1,0 +1,20 @@
+//! The proxy over real sockets, against canary origins that record every byte and a name server that counts questions.
+//!
+//! Every refusal has a positive control: the same bytes, with the guard lifted, reach the canary.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "clippy.toml allows them in test functions, but not in their helpers"
+)]
+
+mod support;
+
+mod audit;
+mod connect;
+mod faults;
+mod framing;
+mod intercept;
+mod names;
+mod policy;
+mod upgrade;

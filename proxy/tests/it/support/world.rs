@@ -1,0 +1,137 @@
+//! A running proxy with its files.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use proxy::audit::{self, Event};
+use proxy::{Limits, Options, Proxy};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use super::client::{self, Answer, Tunnel};
+use super::dns::Dns;
+use super::pki::Pki;
+
+/// Everything around one proxy.
+pub(crate) struct World {
+    pub(crate) dir: TempDir,
+    pub(crate) dns: Dns,
+    pub(crate) pki: Pki,
+    pub(crate) proxy: Arc<Proxy>,
+    pub(crate) address: SocketAddr,
+}
+
+/// A `proxy-config.json` that denies by default.
+pub(crate) fn deny(allowed: &[&str]) -> String {
+    config("deny", allowed, &[], &[])
+}
+
+pub(crate) fn config(
+    policy: &str,
+    allowed: &[&str],
+    blocked: &[&str],
+    bypassed: &[&str],
+) -> String {
+    format!(
+        r#"{{"policy":"{policy}","network":{{"allowedDomains":{allowed:?},"blockedDomains":{blocked:?},"bypassDomains":{bypassed:?}}}}}"#
+    )
+}
+
+impl World {
+    pub(crate) async fn new(config: &str) -> Self {
+        Self::with(config, Limits::default()).await
+    }
+
+    pub(crate) async fn with(config: &str, limits: Limits) -> Self {
+        let dir = TempDir::new().unwrap();
+        std::fs::write(dir.path().join("proxy-config.json"), config).unwrap();
+        let (dns, pki) = (Dns::start().await, Pki::new("test origins"));
+        let mut options = Options::new(
+            "s1",
+            dir.path().join("proxy-config.json"),
+            dir.path().join("ca"),
+        );
+        options.dns = Some(dns.address);
+        options.trust = Some(pki.write(dir.path()));
+        options.log = Some(dir.path().join("network.jsonl"));
+        options.admin = Some(dir.path().join("admin.sock"));
+        options.advice = Some("sandbox network proxy s1".into());
+        options.limits = limits;
+        let proxy = Proxy::start(options).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(proxy.clone().serve(listener));
+        Self {
+            dir,
+            dns,
+            pki,
+            proxy,
+            address,
+        }
+    }
+
+    pub(crate) fn config_path(&self) -> PathBuf {
+        self.dir.path().join("proxy-config.json")
+    }
+
+    pub(crate) fn admin(&self) -> PathBuf {
+        self.dir.path().join("admin.sock")
+    }
+
+    /// Writes the policy and has it in force when this returns.
+    pub(crate) fn set(&self, config: &str) {
+        std::fs::write(self.config_path(), config).unwrap();
+        proxy::admin::reload(&self.admin()).unwrap();
+    }
+
+    pub(crate) async fn raw(&self, bytes: impl AsRef<[u8]>) -> Option<Answer> {
+        client::raw(self.address, bytes.as_ref()).await
+    }
+
+    /// `GET` in absolute form, on a connection of its own.
+    pub(crate) async fn get(&self, authority: &str, path: &str) -> Answer {
+        let request = format!(
+            "GET http://{authority}{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n"
+        );
+        self.raw(request).await.unwrap()
+    }
+
+    /// The same, its status only; none if the connection ended without an answer.
+    pub(crate) async fn try_get(&self, authority: &str, path: &str) -> Option<u16> {
+        let request = format!(
+            "GET http://{authority}{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n"
+        );
+        self.raw(request).await.map(|answer| answer.status)
+    }
+
+    pub(crate) async fn connect(&self, authority: &str) -> Result<Tunnel, Answer> {
+        Tunnel::open(self.address, authority).await
+    }
+
+    pub(crate) fn ca(&self) -> String {
+        self.proxy.ca_pem().to_owned()
+    }
+
+    /// Lines about requests and tunnels so far.
+    pub(crate) fn events(&self) -> Vec<Event> {
+        let log = std::fs::read(self.dir.path().join("network.jsonl")).unwrap();
+        let events = audit::read(log.as_slice()).map(Result::unwrap);
+        events
+            .filter(|event| event.kind != audit::Kind::Config)
+            .collect()
+    }
+
+    /// Waits for the line that `wanted` describes.
+    pub(crate) async fn event(&self, what: &str, wanted: impl Fn(&Event) -> bool) -> Event {
+        super::soon(what, async {
+            loop {
+                if let Some(event) = self.events().into_iter().find(&wanted) {
+                    return event;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+    }
+}
