@@ -3,6 +3,7 @@
 //! The namespace has loopback and nothing else: an admitted request ends in a failed connection, never
 //! on somebody's network. `policy-lang/tests/decisions.rs` runs the same rows against the library.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -132,8 +133,7 @@ fn check(table: &Table, wrong: &mut Vec<String>) {
         return;
     }
     let dns = StubDns::start();
-    // The machine's addresses are read when the proxy starts: rows that share them share a proxy.
-    for rows in table.row.chunk_by(|a, b| a.local == b.local) {
+    for rows in together(&table.row) {
         let local = rows
             .first()
             .map(|row| row.local.as_slice())
@@ -156,6 +156,24 @@ fn check(table: &Table, wrong: &mut Vec<String>) {
             ip(&["addr", "del", &format!("{addr}/{prefix}"), "dev", "lo"]);
         }
     }
+}
+
+/// Runs of rows that can share a proxy: it reads the machine's addresses when it starts, and may
+/// remember what a name resolved to, so a request that comes again with another answer wants a new one.
+fn together(rows: &[Row]) -> Vec<&[Row]> {
+    let mut runs = Vec::new();
+    let mut rest = rows;
+    while let Some(first) = rest.first() {
+        let mut seen: HashMap<&str, &[IpAddr]> = HashMap::new();
+        let fits = rest.iter().take_while(|row| {
+            let before = seen.insert(&row.request, &row.resolves);
+            row.local == first.local && before.is_none_or(|before| before == row.resolves)
+        });
+        let (run, others) = rest.split_at(fits.count());
+        runs.push(run);
+        rest = others;
+    }
+    runs
 }
 
 fn judge(appliance: &Appliance, dns: &StubDns, row: &Row) -> Result<(), String> {
