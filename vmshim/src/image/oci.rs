@@ -269,3 +269,6 @@ fn import_from(
     template::remember(cache, &image.id, &template.digest)?;
     Ok(template)
 }
+
+#[cfg(test)]
+mod tests;

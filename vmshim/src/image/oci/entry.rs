@@ -209,19 +209,26 @@ impl Ahead {
 
     fn meta<R: Read>(self, entry: &tar::Entry<'_, R>) -> Result<Meta, Refusal> {
         let header = entry.header();
-        let owner = |pax: Option<u32>, own: std::io::Result<u64>| match pax {
-            Some(id) => Ok(id),
-            None => u32::try_from(own.map_err(|_| Refusal::Header)?).map_err(|_| Refusal::Header),
-        };
-        let mode = header.mode().map_err(|_| Refusal::Header)? & 0o7777;
+        let old = header.as_old();
+        let mode = field(&old.mode, header.mode().map(u64::from))? & 0o7777;
+        let owner = |pax: Option<u32>, field: Result<u32, Refusal>| pax.map_or(field, Ok);
         Ok(Meta {
             mode: mode as u16,
-            uid: owner(self.pax.uid, header.uid())?,
-            gid: owner(self.pax.gid, header.gid())?,
+            uid: owner(self.pax.uid, field(&old.uid, header.uid()))?,
+            gid: owner(self.pax.gid, field(&old.gid, header.gid()))?,
             mtime: self.pax.mtime.or(header.mtime().ok()).unwrap_or(0),
             xattrs: self.pax.xattrs,
         })
     }
+}
+
+/// A number of a header. Packers leave out what is zero.
+fn field(raw: &[u8], parsed: std::io::Result<u64>) -> Result<u32, Refusal> {
+    if raw.iter().all(|byte| matches!(byte, 0 | b' ')) {
+        return Ok(0);
+    }
+    let number = parsed.map_err(|_| Refusal::Header)?;
+    u32::try_from(number).map_err(|_| Refusal::Header)
 }
 
 /// The whiteout that an entry's last name stands for (OCI image specification, "Whiteouts").
