@@ -1,7 +1,6 @@
 //! Killing a sandbox's processes: the next command works, the workspace and the log are whole.
 
 use std::fs;
-use std::path::Path;
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
@@ -23,25 +22,28 @@ fn killed_processes_lose_nothing() {
     vm.ok_inside(&format!("echo whole > file; {get}"));
 
     // The proxy comes back by itself, with the same authority and policy; the VM lives on.
-    let supervisor = process(&vm, "internal supervise");
-    let machine = process(&vm, "qemu-system");
-    let killed = kill(&vm, "internal proxy");
+    let before = Processes::of(&vm);
+    kill(before.proxy);
     eventually("the proxy comes back", || {
-        find(&vm, "internal proxy").is_some_and(|pid| pid != killed)
-            && vm.inside(&get).stdout == "hello\n"
+        Processes::ask(&vm).is_some_and(|now| now.proxy != before.proxy)
     });
-    assert_eq!(process(&vm, "qemu-system"), machine, "the VM lives on");
-    assert_eq!(process(&vm, "internal supervise"), supervisor);
+    eventually("requests work again", || {
+        vm.inside(&get).stdout == "hello\n"
+    });
+    let after = Processes::of(&vm);
+    assert_eq!(after.machine, before.machine, "the VM lives on");
+    assert_eq!(after.supervisor, before.supervisor);
 
-    // The VMM: everything of this sandbox ends, and the next command starts it again.
-    kill(&vm, "qemu-system");
-    gone(&vm);
-    assert_eq!(vm.ok_inside(&format!("cat file; {get}")), "whole\nhello\n");
-
-    // The supervisor: the same.
-    kill(&vm, "internal supervise");
-    gone(&vm);
-    assert_eq!(vm.ok_inside(&format!("cat file; {get}")), "whole\nhello\n");
+    // The VMM, then the supervisor: everything of this sandbox ends, and the next command starts it.
+    let victims: [fn(&Processes) -> Pid; 2] = [|all| all.machine, |all| all.supervisor];
+    for victim in victims {
+        let all = Processes::of(&vm);
+        kill(victim(&all));
+        for pid in [all.supervisor, all.machine, all.proxy] {
+            eventually("every process ends", || test_kill_process(pid).is_err());
+        }
+        assert_eq!(vm.ok_inside(&format!("cat file; {get}")), "whole\nhello\n");
+    }
 
     // Every request that was answered is on record, once.
     let finished = vm
@@ -56,41 +58,34 @@ fn killed_processes_lose_nothing() {
     );
 }
 
-/// Waits until no process of the sandbox is left.
-fn gone(vm: &Running) {
-    for part in [
-        "internal supervise",
-        "internal proxy",
-        "internal helper",
-        "qemu-system",
-    ] {
-        eventually(&format!("`{part}` ends"), || find(vm, part).is_none());
+/// The processes of a running sandbox, as `inspect` tells them.
+#[derive(Debug, Clone, Copy)]
+struct Processes {
+    supervisor: Pid,
+    machine: Pid,
+    proxy: Pid,
+}
+
+impl Processes {
+    fn of(vm: &Running) -> Self {
+        Self::ask(vm).expect("the sandbox runs")
+    }
+
+    /// `None` while one of them is missing.
+    fn ask(vm: &Running) -> Option<Self> {
+        let told: serde_json::Value = serde_json::from_str(&vm.ok(&["inspect", vm.name])).ok()?;
+        let pid = |pointer: &str| {
+            let pid = told.pointer(pointer)?.as_i64()?;
+            Pid::from_raw(pid.try_into().ok()?)
+        };
+        Some(Self {
+            supervisor: pid("/0/vm/pid")?,
+            machine: pid("/0/vm/vmm_pid")?,
+            proxy: pid("/0/policy/pid")?,
+        })
     }
 }
 
-fn kill(vm: &Running, part: &str) -> Pid {
-    let pid = process(vm, part);
+fn kill(pid: Pid) {
     kill_process(pid, Signal::KILL).unwrap();
-    eventually(&format!("`{part}` is dead"), || {
-        find(vm, part) != Some(pid) || test_kill_process(pid).is_err()
-    });
-    pid
-}
-
-fn process(vm: &Running, part: &str) -> Pid {
-    find(vm, part).unwrap_or_else(|| panic!("no process `{part}` of this sandbox"))
-}
-
-/// The process of this sandbox whose command line holds `part`. It is told from other sandboxes'
-/// by its environment: each test has a `HOME` of its own.
-fn find(vm: &Running, part: &str) -> Option<Pid> {
-    let home = format!("HOME={}\0", vm.home.path().display());
-    fs::read_dir("/proc").unwrap().flatten().find_map(|entry| {
-        let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
-        let read = |file: &str| fs::read(Path::new("/proc").join(pid.to_string()).join(file)).ok();
-        let command = String::from_utf8_lossy(&read("cmdline")?).replace('\0', " ");
-        let environment = String::from_utf8_lossy(&read("environ")?).into_owned();
-        let ours = command.contains(part) && environment.contains(&home);
-        ours.then(|| Pid::from_raw(pid)).flatten()
-    })
 }

@@ -143,10 +143,10 @@ fn no_way_around(vm: &Running) {
         format!("curl -sS --max-time 5 --noproxy '*' http://127.0.0.1:{port}/"),
         format!("curl -sS --max-time 5 --fail http://host.docker.internal:{port}/"),
         format!(
-            "curl -sS --max-time 5 --fail -x http://host.docker.internal:3128 http://127.0.0.1:{port}/"
+            "curl -sS --max-time 5 --fail --noproxy '' -x http://host.docker.internal:3128 http://127.0.0.1:{port}/"
         ),
         format!(
-            "curl -sS --max-time 5 -p -x http://host.docker.internal:3128 http://localhost:{port}/"
+            "curl -sS --max-time 5 -p --noproxy '' -x http://host.docker.internal:3128 http://localhost:{port}/"
         ),
     ] {
         assert_ne!(vm.inside(&script).code, 0, "{script}");
@@ -166,10 +166,12 @@ fn policy(vm: &Running, origin: &Origin) {
     assert_ne!(denied.code, 0, "{denied:?}");
     assert_eq!(origin.requests(), 0);
     let page = vm.inside(&format!(
-        "curl -sS -i -p -x http://host.docker.internal:3128 http://localhost:{port}/; true"
+        "curl -sS -i --noproxy '' -x http://host.docker.internal:3128 http://localhost:{port}/"
     ));
-    let told = format!("{}{}", page.stdout, page.stderr);
-    assert!(told.contains("403"), "{told}");
+    assert!(page.stdout.starts_with("HTTP/1.1 403"), "{page:?}");
+    assert!(page.stdout.contains("x-sandbox-reason: "), "{page:?}");
+    let advice = format!("sandbox network proxy life --allow-host localhost:{port}");
+    assert!(page.stdout.contains(&advice), "{page:?}");
 
     vm.policy(&["--allow-host", &format!("localhost:{port}")]);
     assert_eq!(vm.ok_inside(&get), "hello from outside\n");
