@@ -130,7 +130,7 @@ impl Policy {
             .chain(inner.iter().flat_map(|host| self.host_table().exact(host)));
         let near = self.host_table().near(target.host());
         let covering = about.map(|slot| {
-            let outcome = match (slot.covers(target.port()), &slot.request) {
+            let outcome = match (slot.covers(target.port()), slot.request) {
                 (false, _) => Outcome::OtherPort,
                 (true, Some(_)) if !slot.action.is_allow() => Outcome::SomeRequests,
                 (true, _) => self.outcome(slot.rule, winner),
@@ -178,13 +178,13 @@ impl Policy {
             candidates,
             bypass: match self.carriage(target, addr) {
                 Carriage::Intercept => None,
-                Carriage::Tunnel(rule) => self.rule(rule).map(|rule| rule.to_string()),
+                Carriage::Tunnel(rule) => self.rule_at(rule).map(|rule| rule.to_string()),
             },
         }
     }
 
     fn candidate(&self, id: RuleId, outcome: Outcome) -> Option<Candidate> {
-        self.rule(id).map(|rule| Candidate {
+        self.rule_at(id).map(|rule| Candidate {
             rule: rule.effect.to_string(),
             origin: rule.origin.to_string(),
             outcome,
@@ -195,7 +195,7 @@ impl Policy {
         if Some(id) == winner {
             return Outcome::Decides;
         }
-        let same = winner.is_some_and(|winner| match (self.rule(winner), self.rule(id)) {
+        let same = winner.is_some_and(|winner| match (self.rule_at(winner), self.rule_at(id)) {
             (Some(winner), Some(other)) => same_subject(&winner.effect, &other.effect),
             _ => false,
         });
@@ -206,7 +206,7 @@ impl Policy {
     }
 
     fn miss(&self, id: RuleId) -> Outcome {
-        match self.rule(id).map(|rule| &rule.effect) {
+        match self.rule_at(id).as_deref().map(|rule| &rule.effect) {
             Some(Effect::Host(_, pattern) | Effect::Request(_, pattern, _))
                 if pattern.tier() == crate::Tier::Wildcard =>
             {

@@ -153,6 +153,20 @@ fn ends_in_a_number(text: &str) -> bool {
     }
 }
 
+/// Whether `name` is surely its own canonical form, found out without allocating; some canonical names
+/// (A-labels) need the longer way.
+pub(crate) fn is_plainly_canonical(name: &str) -> bool {
+    let plain = |label: &str| {
+        check_label(label, "").is_ok()
+            && !label.bytes().any(|b| b.is_ascii_uppercase())
+            && !label.starts_with("xn--")
+    };
+    name.len() <= NAME_BYTES
+        && name.split('.').all(plain)
+        && !ends_in_a_number(name)
+        && !LOCALHOST_ALIASES.contains(&name)
+}
+
 /// `shown` is the text as it was written, for errors.
 fn canonical_name(text: &str, shown: &str) -> Result<String, HostError> {
     let bare = text.strip_suffix('.').unwrap_or(text);

@@ -2,7 +2,7 @@
 
 use crate::{
     Action, Effect, HostPattern, HostScope, Net, Origin, Policy, Rule,
-    matcher::HostSlot,
+    matcher::View,
     warning::{Warning, WarningKind},
 };
 use std::collections::HashMap;
@@ -80,7 +80,7 @@ impl Policy {
         if action.is_allow() && matches!(pattern.scope, HostScope::Exact(_)) {
             return None;
         }
-        let opposed = |slot: &HostSlot| slot.is_whole(pattern) && slot.action != action;
+        let opposed = |slot: View<'_>| slot.is_whole(pattern) && slot.action != action;
         if self.host_table().at(&pattern.scope).any(opposed) {
             return None;
         }
@@ -89,7 +89,7 @@ impl Policy {
                 return None;
             }
             if slot.covers_ports(pattern) {
-                let rule = self.rule(slot.rule)?;
+                let rule = self.rule_at(slot.rule)?;
                 return Some(WarningKind::Covered {
                     by: rule.to_string().into(),
                 });
@@ -114,20 +114,5 @@ impl Policy {
                 _ => false,
             });
         (!allowed).then_some(WarningKind::BypassNotAllowed)
-    }
-}
-
-impl HostSlot {
-    /// Whether the rule is about all requests to exactly the pattern's ports.
-    fn is_whole(&self, pattern: &HostPattern) -> bool {
-        self.request.is_none() && self.ports == pattern.ports
-    }
-
-    fn covers_ports(&self, pattern: &HostPattern) -> bool {
-        match (self.ports, pattern.ports) {
-            (None, _) => true,
-            (Some(_), None) => false,
-            (Some((a, b)), Some((c, d))) => a <= c && d <= b,
-        }
     }
 }

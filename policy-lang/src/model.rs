@@ -3,6 +3,7 @@
 use crate::{
     Action, HostPattern, Origin, Rule, Target,
     language::{Credential, NetDefault, Rate},
+    matcher::NameList,
 };
 
 /// The one model of both forms. The order of its parts has no meaning.
@@ -11,6 +12,10 @@ pub(crate) struct Model {
     pub(crate) default: Option<(Action, Origin)>,
     pub(crate) net_default: Option<(NetDefault, Origin)>,
     pub(crate) rules: Vec<Rule>,
+    /// The names of list files that allow and block.
+    pub(crate) lists: Vec<NameList>,
+    /// The names of list files that bypass.
+    pub(crate) bypass_lists: Vec<NameList>,
     pub(crate) limits: Vec<Limit>,
     pub(crate) injections: Vec<Injection>,
     pub(crate) expectations: Vec<Expectation>,

@@ -6,12 +6,13 @@ use crate::{
     Target, Tier,
     embedded::judged,
     language::NetDefault,
-    matcher::{Author, HostSlot, HostTable, NetTable},
+    matcher::{Author, HostTable, NetRule, NetTable, View},
     model::Model,
+    rule::ListMark,
     special,
 };
 use sha2::{Digest as _, Sha256};
-use std::{fmt, net::IpAddr};
+use std::{borrow::Cow, fmt, net::IpAddr};
 
 /// The rules of one sandbox, immutable.
 ///
@@ -51,51 +52,33 @@ impl Policy {
                 effect: Effect::Net(Action::Deny, Net::from(net)),
                 origin: Origin::BuiltIn,
             });
-        let mut policy = Self {
+        let rules: Vec<Rule> = model.rules.into_iter().chain(built_in).collect();
+        let numbered = || (0..).map(RuleId).zip(&rules);
+        let hosts = numbered().filter_map(|(id, rule)| match &rule.effect {
+            Effect::Host(action, pattern) => Some((id, *action, pattern, None)),
+            Effect::Request(action, pattern, request) => {
+                Some((id, *action, pattern, Some(request)))
+            }
+            Effect::Net(..) | Effect::BypassHost(_) | Effect::BypassNet(_) => None,
+        });
+        let bypasses = numbered().filter_map(|(id, rule)| match &rule.effect {
+            Effect::BypassHost(pattern) => Some((id, Action::Allow, pattern, None)),
+            _ => None,
+        });
+        let mut limits = model.limits;
+        limits.sort_by_key(|limit| limit.pattern.order());
+        Self {
             default: model.default.map_or(Action::Deny, |(action, _)| action),
-            rules: Vec::with_capacity(model.rules.len()),
-            hosts: HostTable::default(),
-            nets: NetTable::default(),
-            bypass_hosts: HostTable::default(),
-            bypass_nets: NetTable::default(),
-            limits: model.limits,
+            hosts: HostTable::new(hosts, model.lists, ListMark::Hosts),
+            nets: NetTable::new(numbered().filter_map(net_rule)),
+            bypass_hosts: HostTable::new(bypasses, model.bypass_lists, ListMark::Bypass),
+            bypass_nets: NetTable::new(numbered().filter_map(bypass_net_rule)),
+            rules,
+            limits,
             injections: model.injections,
             expectations: model.expectations,
             digest,
-        };
-        policy.limits.sort_by_key(|limit| limit.pattern.order());
-        for (id, rule) in (0..)
-            .map(RuleId)
-            .zip(model.rules.into_iter().chain(built_in))
-        {
-            policy.insert(id, rule);
         }
-        policy
-    }
-
-    fn insert(&mut self, id: RuleId, rule: Rule) {
-        match &rule.effect {
-            Effect::Host(action, pattern) => self.hosts.insert(id, *action, pattern, None),
-            Effect::Request(action, pattern, request) => {
-                self.hosts.insert(id, *action, pattern, Some(request));
-            }
-            Effect::Net(action, net) => {
-                let author = match (&rule.origin, action) {
-                    (Origin::BuiltIn, _) => Author::BuiltIn,
-                    (Origin::File { .. }, Action::Deny) => Author::Blocker,
-                    (Origin::File { .. }, Action::Allow) => Author::Allower,
-                };
-                self.nets.insert(id, *action, *net, author);
-            }
-            Effect::BypassHost(pattern) => {
-                self.bypass_hosts.insert(id, Action::Allow, pattern, None);
-            }
-            Effect::BypassNet(net) => {
-                self.bypass_nets
-                    .insert(id, Action::Allow, *net, Author::Allower);
-            }
-        }
-        self.rules.push(rule);
     }
 
     /// May `target` be asked for? Decided before any name is resolved.
@@ -112,36 +95,31 @@ impl Policy {
     }
 
     fn decide_host(&self, host: &Host, target: &Target) -> HostVerdict {
-        let mut by_request = false;
-        for slot in self.covering(host, target) {
-            by_request |= slot.request.is_some();
-            // A block of some requests leaves the others to the next rule.
-            if slot.request.is_some() && !slot.action.is_allow() {
-                continue;
-            }
-            return HostVerdict {
-                action: slot.action,
-                reason: Reason::Rule(slot.rule),
-                tier: self.tier(slot.rule),
+        let (decided, by_request) = self.hosts.decide(host, target.port());
+        match decided {
+            Some(view) => HostVerdict {
+                action: view.action,
+                reason: Reason::Rule(view.rule),
+                tier: self.tier(view.rule, host),
                 by_request,
-            };
-        }
-        HostVerdict {
-            action: self.default,
-            reason: Reason::Default,
-            tier: None,
-            by_request,
+            },
+            None => HostVerdict {
+                action: self.default,
+                reason: Reason::Default,
+                tier: None,
+                by_request,
+            },
         }
     }
 
     /// Rules about `host` and the target's port, most specific first.
     fn covering<'p>(
         &'p self,
-        host: &'p Host,
+        host: &Host,
         target: &Target,
-    ) -> impl Iterator<Item = &'p HostSlot> {
+    ) -> impl Iterator<Item = View<'p>> + use<'p> {
         let port = target.port();
-        self.hosts.about(host).filter(move |slot| slot.covers(port))
+        self.hosts.about(host).filter(move |view| view.covers(port))
     }
 
     /// A literal that embeds an IPv4 address is refused where a rule blocks exactly that IPv4 address.
@@ -155,7 +133,16 @@ impl Policy {
             })
     }
 
-    fn tier(&self, rule: RuleId) -> Option<Tier> {
+    /// The tier of a rule that decided about `host`.
+    fn tier(&self, rule: RuleId, host: &Host) -> Option<Tier> {
+        if let Some((_, offset)) = rule.as_listed() {
+            // A listed name is about itself or about what lies below it.
+            let listed = self.hosts.listed(offset)?;
+            return Some(match host {
+                Host::Name(name) if name.as_str() == listed.name => Tier::Exact,
+                Host::Name(_) | Host::Addr(_) => Tier::Wildcard,
+            });
+        }
         match &self.rule(rule)?.effect {
             Effect::Host(_, pattern)
             | Effect::Request(_, pattern, _)
@@ -194,19 +181,19 @@ impl Policy {
 
     fn decide_request<'p>(
         &'p self,
-        target: &'p Target,
+        target: &Target,
         method: &str,
         path: &str,
     ) -> (RequestVerdict, Option<&'p RequestPattern>) {
         let slot = self.covering(target.host(), target).find(|slot| {
-            let request = slot.request.as_deref();
-            request.is_none_or(|request| request.covers(method, path))
+            slot.request
+                .is_none_or(|request| request.covers(method, path))
         });
         let (action, reason) = match slot {
             Some(slot) => (slot.action, Reason::Rule(slot.rule)),
             None => (self.default, Reason::Default),
         };
-        let pattern = slot.and_then(|slot| slot.request.as_deref());
+        let pattern = slot.and_then(|slot| slot.request);
         (RequestVerdict { action, reason }, pattern)
     }
 
@@ -265,11 +252,8 @@ impl Policy {
         if self.decide_host(target.host(), target).by_request {
             return Carriage::Intercept;
         }
-        let by_host = self
-            .bypass_hosts
-            .about(target.host())
-            .find(|slot| slot.covers(target.port()))
-            .map(|slot| slot.rule);
+        let (bypass, _) = self.bypass_hosts.decide(target.host(), target.port());
+        let by_host = bypass.map(|view| view.rule);
         let by_net = || {
             let slot = self.bypass_nets.containing(addr.to_canonical()).next();
             slot.map(|slot| slot.rule)
@@ -307,24 +291,43 @@ impl Policy {
         self.default
     }
 
-    /// The rule that a verdict of this policy names.
+    /// The rule that a verdict of this policy names, unless it is a name of a list file; see
+    /// [`Policy::rule_at`].
     pub fn rule(&self, id: RuleId) -> Option<&Rule> {
         self.rules.get(id.index())
     }
 
-    /// Every rule, the built-in ones last.
+    /// The rule that a verdict of this policy names.
+    ///
+    /// A name of a list file is not kept as a rule (a million of them would be large); it is read from the
+    /// file's text, and its line counted, when it is asked for.
+    pub fn rule_at(&self, id: RuleId) -> Option<Cow<'_, Rule>> {
+        let Some((mark, offset)) = id.as_listed() else {
+            return self.rule(id).map(Cow::Borrowed);
+        };
+        let listed = match mark {
+            ListMark::Hosts => self.hosts.listed(offset),
+            ListMark::Bypass => self.bypass_hosts.listed(offset),
+        };
+        listed
+            .and_then(|listed| listed.to_rule(mark))
+            .map(Cow::Owned)
+    }
+
+    /// Every rule but the names of list files, the built-in ones last.
     pub fn rules(&self) -> &[Rule] {
         &self.rules
     }
 
-    /// Names what the policy means: equal for equal rules in any order, spelling or file.
+    /// Names what the policy means: equal for equal rules in any order, spelling or file. List files count by
+    /// their bytes.
     pub fn digest(&self) -> Digest {
         self.digest
     }
 
     /// One sentence for people: what decided.
     pub fn describe(&self, reason: Reason) -> String {
-        let named = |id| match self.rule(id) {
+        let named = |id| match self.rule_at(id) {
             Some(rule) => format!("`{}` ({})", rule.effect, rule.origin),
             None => "a rule of another policy".to_owned(),
         };
@@ -356,6 +359,26 @@ impl Policy {
 
     pub(crate) fn net_table(&self) -> &NetTable {
         &self.nets
+    }
+}
+
+/// A rule about networks for [`NetTable::new`].
+fn net_rule((id, rule): (RuleId, &Rule)) -> Option<NetRule> {
+    let Effect::Net(action, net) = &rule.effect else {
+        return None;
+    };
+    let author = match (&rule.origin, action) {
+        (Origin::BuiltIn, _) => Author::BuiltIn,
+        (Origin::File { .. }, Action::Deny) => Author::Blocker,
+        (Origin::File { .. }, Action::Allow) => Author::Allower,
+    };
+    Some((id, *action, *net, author))
+}
+
+fn bypass_net_rule((id, rule): (RuleId, &Rule)) -> Option<NetRule> {
+    match &rule.effect {
+        Effect::BypassNet(net) => Some((id, Action::Allow, *net, Author::Allower)),
+        _ => None,
     }
 }
 
@@ -400,6 +423,15 @@ pub struct Digest([u8; 32]);
 impl Digest {
     fn of(model: &Model) -> Self {
         let rules = model.rules.iter().map(|rule| rule.effect.to_string());
+        let bypasses = model.bypass_lists.iter().map(|list| ("bypass", list));
+        let lists = model.lists.iter().map(|list| match list.action {
+            Action::Allow => ("allow", list),
+            Action::Deny => ("block", list),
+        });
+        let lists = lists.chain(bypasses).map(|(verb, list)| {
+            let bytes = Self(Sha256::digest(&list.text).into());
+            format!("{verb} list {bytes}")
+        });
         let limits = model
             .limits
             .iter()
@@ -408,7 +440,7 @@ impl Digest {
             .injections
             .iter()
             .map(|i| format!("inject {} {}", i.pattern, i.credential));
-        let mut lines: Vec<_> = rules.chain(limits).chain(injections).collect();
+        let mut lines: Vec<_> = rules.chain(lists).chain(limits).chain(injections).collect();
         lines.sort_unstable();
         lines.dedup();
         let default = model

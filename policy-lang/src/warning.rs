@@ -56,6 +56,12 @@ pub enum WarningKind {
         /// As written.
         text: Box<str>,
     },
+    /// A wildcard over a top-level domain in a list.
+    #[error("{} covers a whole top-level domain", Quoted(.text))]
+    ListedTopLevel {
+        /// As written.
+        text: Box<str>,
+    },
     /// More such lines.
     #[error("{count} more lines are not host patterns and have no effect")]
     MoreBadListEntries {

@@ -1,11 +1,19 @@
 //! The engine equals the reference matcher on a million generated (policy, request) pairs; order, spelling
 //! and narrowing have the properties that DESIGN §4 promises.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod reference;
 
 use fastrand::Rng;
-use policy_lang::{Action, LocalAddrs, Policy, Target, config::Document};
+use policy_lang::{
+    Action, Effect, Host, LocalAddrs, Outcome, Policy, Target,
+    config::Document,
+    language::{File, Source},
+};
 use reference::{Request, Rules, decide};
 use std::net::IpAddr;
 
@@ -204,6 +212,91 @@ fn the_engine_equals_the_reference() {
             "{allowed:?} of {PAIRS} allowed"
         );
     }
+}
+
+/// The same rules as list files and statements: names that stand in both, twice, and in both lists.
+#[test]
+fn listed_names_are_rules_like_others() {
+    rounds(PAIRS / 20, |maker, rules, _| {
+        let mut rules = rules.clone();
+        let mut lists = [String::new(), String::new()];
+        if maker.0.bool() {
+            // One word of a list for two rules.
+            let name = maker.name();
+            let (before, after) = *maker.pick(&[(".", ""), ("||", "^")]);
+            lists[1] = format!("{before}{name}{after}\n");
+            rules.block.extend([format!("*.{name}"), name]);
+        }
+        let policy = &compile(&rules);
+        let mut text = String::from("default net open\nallow list \"a\"\nblock list \"b\"\n");
+        text += if rules.default_allow {
+            "default allow\n"
+        } else {
+            "default deny\n"
+        };
+        for (verb, patterns, list) in [("allow", &rules.allow, 0), ("block", &rules.block, 1)] {
+            for pattern in patterns {
+                let place = maker.0.u8(..3);
+                if place < 2 {
+                    lists[list] += &format!("{pattern}\n");
+                }
+                if place > 0 {
+                    text += &format!("{verb} {pattern}\n");
+                }
+            }
+        }
+        for (verb, nets) in [("allow", &rules.allow_cidr), ("block", &rules.block_cidr)] {
+            text.extend(nets.iter().map(|net| format!("{verb} net {net}\n")));
+        }
+        let mut load = |_, name: &str, _: &str| {
+            let text = lists[usize::from(name == "b")].clone();
+            let name = name.into();
+            Ok(Source { name, text })
+        };
+        let (listed, _) = File::parse(&text, "test")
+            .unwrap()
+            .compile(&mut load)
+            .unwrap();
+        for _ in 0..REQUESTS_PER_POLICY {
+            let request = maker.request();
+            let verdicts = [policy, &listed].map(|policy| engine(policy, &request, &request.host));
+            assert_eq!(
+                verdicts[0], verdicts[1],
+                "{request:?} under\n{text}\n{lists:?}"
+            );
+            names_its_rule(&listed, &request);
+        }
+    });
+}
+
+/// The rule that a verdict names has the verdict's action, covers the target, and decides in the explanation.
+fn names_its_rule(policy: &Policy, request: &Request) {
+    let target = Target::parse(&format!("{}:{}", request.host, request.port), None).unwrap();
+    let verdict = policy.admit_host(&target);
+    let Some(id) = verdict.reason.rule() else {
+        return;
+    };
+    let rule = policy.rule_at(id).unwrap();
+    let Effect::Host(action, pattern) = &rule.effect else {
+        panic!("{rule} decided about {target}");
+    };
+    assert_eq!(*action, verdict.action, "{rule} about {target}");
+    assert!(
+        matches!(target.host(), Host::Addr(_)) || pattern.covers(&target),
+        "{rule} about {target}"
+    );
+    let explained = policy.explain(&target, &[], &LocalAddrs::default());
+    let deciding = explained
+        .candidates
+        .iter()
+        .find(|c| c.outcome == Outcome::Decides);
+    let deciding = deciding.map(|c| (c.rule.as_str(), c.origin.as_str()));
+    let named = (rule.effect.to_string(), rule.origin.to_string());
+    assert_eq!(
+        deciding,
+        Some((named.0.as_str(), named.1.as_str())),
+        "{explained}"
+    );
 }
 
 #[test]

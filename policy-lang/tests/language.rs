@@ -83,7 +83,7 @@ fn the_sample_means_what_it_says() {
     for (asked, rule) in rows {
         let reason = policy.admit_host(&target(asked)).reason;
         assert_eq!(
-            policy.rule(reason.rule().unwrap()).unwrap().to_string(),
+            policy.rule_at(reason.rule().unwrap()).unwrap().to_string(),
             rule
         );
     }

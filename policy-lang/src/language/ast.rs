@@ -108,6 +108,14 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
+    /// The verdict of a rule with this verb; a bypass has none, and counts as no allow.
+    pub(crate) fn action(self) -> Action {
+        match self {
+            Self::Allow => Action::Allow,
+            Self::Block | Self::Bypass => Action::Deny,
+        }
+    }
+
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Allow => "allow",

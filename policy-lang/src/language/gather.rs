@@ -1,8 +1,14 @@
 //! From files to the model: sets looked up, lists and includes read through the caller.
 
-use super::{Error, Problem, ast::*, list, parse::nearest};
+use super::{
+    Error, Problem,
+    ast::*,
+    list::{self, ListEntry, Meaning},
+    parse::nearest,
+};
 use crate::{
-    Action, Effect, HostPattern, HostScope, Origin, Policy, Port, Position, Rule,
+    Action, Effect, HostPattern, HostScope, Origin, Policy, Port, Position, Rule, RuleId,
+    matcher::{Kind, NameList},
     model::{Expectation, Injection, Limit, Model},
     position::Lines,
     warning::{Warning, WarningKind},
@@ -52,6 +58,8 @@ pub(crate) struct Gatherer<'g, 'l> {
     open: Vec<Arc<str>>,
     /// Files read already: including one twice is including it once.
     done: Vec<Arc<str>>,
+    /// Bytes of all lists so far.
+    list_bytes: usize,
 }
 
 /// Where in which file a statement stands.
@@ -93,6 +101,7 @@ impl<'g, 'l> Gatherer<'g, 'l> {
             warnings: Vec::new(),
             open: Vec::new(),
             done: Vec::new(),
+            list_bytes: 0,
         }
     }
 
@@ -271,10 +280,7 @@ impl<'g, 'l> Gatherer<'g, 'l> {
     }
 
     fn push(&mut self, rule: &RuleItem, pattern: &HostPattern, text: Box<str>, origin: Origin) {
-        let action = match rule.verb {
-            Verb::Allow => Action::Allow,
-            Verb::Block | Verb::Bypass => Action::Deny,
-        };
+        let action = rule.verb.action();
         let effect = match (&rule.request, rule.verb) {
             (_, Verb::Bypass) => Effect::BypassHost(pattern.clone()),
             (Some(request), _) => Effect::Request(action, pattern.clone(), request.clone()),
@@ -296,30 +302,55 @@ impl<'g, 'l> Gatherer<'g, 'l> {
                 return self.errors.push(place.error(rule.subject.span, problem));
             }
         };
+        self.list_bytes += source.text.len() + 1;
+        if self.list_bytes > RuleId::LIST_BYTES {
+            let (name, reason) = (
+                name.into(),
+                "all lists together have more than 1 GiB".into(),
+            );
+            let problem = Problem::Unreadable { name, reason };
+            return self.errors.push(place.error(rule.subject.span, problem));
+        }
+        let names = self.names(rule, &source);
+        let lists = match rule.verb {
+            Verb::Allow | Verb::Block => &mut self.model.lists,
+            Verb::Bypass => &mut self.model.bypass_lists,
+        };
+        lists.push(NameList {
+            action: rule.verb.action(),
+            source: source.name,
+            text: source.text,
+            names,
+        });
+    }
+
+    /// The canonical names of a list; what else it holds becomes rules and warnings.
+    fn names(&mut self, rule: &RuleItem, source: &Source) -> Vec<(u32, Kind)> {
+        let mut names = Vec::new();
         let mut bad = 0;
         for entry in list::entries(&source.text) {
-            let at = entry.at;
-            match entry.patterns {
-                Ok(patterns) => {
-                    for pattern in &patterns {
+            let text = || entry.text.into();
+            match &entry.meaning {
+                Meaning::Name(mark, kind) => {
+                    let name = entry.text.get(*mark..).unwrap_or("");
+                    if *kind != Kind::Exact && !name.contains('.') {
+                        let kind = WarningKind::ListedTopLevel { text: text() };
+                        self.warn_of_list(source, &entry, kind);
+                    }
+                    names.extend(u32::try_from(entry.offset + mark).map(|offset| (offset, *kind)));
+                }
+                Meaning::Patterns(patterns) => {
+                    for pattern in patterns {
+                        let at = position(&source.text, &entry);
                         let source = source.name.clone();
-                        self.push(
-                            rule,
-                            pattern,
-                            entry.text.into(),
-                            Origin::File { source, at },
-                        );
+                        self.push(rule, pattern, text(), Origin::File { source, at });
                     }
                 }
-                Err(_) => {
+                Meaning::Bad => {
                     bad += 1;
                     if bad <= LIST_WARNINGS {
-                        let text = entry.text.into();
-                        self.warnings.push(Warning {
-                            source_name: source.name.clone(),
-                            at,
-                            kind: WarningKind::BadListEntry { text },
-                        });
+                        let kind = WarningKind::BadListEntry { text: text() };
+                        self.warn_of_list(source, &entry, kind);
                     }
                 }
             }
@@ -327,11 +358,20 @@ impl<'g, 'l> Gatherer<'g, 'l> {
         if bad > LIST_WARNINGS {
             let count = bad - LIST_WARNINGS;
             self.warnings.push(Warning {
-                source_name: source.name,
+                source_name: source.name.clone(),
                 at: Position::START,
                 kind: WarningKind::MoreBadListEntries { count },
             });
         }
+        names
+    }
+
+    fn warn_of_list(&mut self, source: &Source, entry: &ListEntry<'_>, kind: WarningKind) {
+        self.warnings.push(Warning {
+            source_name: source.name.clone(),
+            at: position(&source.text, entry),
+            kind,
+        });
     }
 
     fn inject(&mut self, inject: &InjectItem, origin: Origin, place: &Place<'_>) {
@@ -376,6 +416,16 @@ impl<'g, 'l> Gatherer<'g, 'l> {
             true => Ok((Policy::new(self.model), self.warnings)),
             false => Err(self.errors),
         }
+    }
+}
+
+/// Where a word of a list stands.
+fn position(text: &str, entry: &ListEntry<'_>) -> Position {
+    let before = text.get(..entry.offset).unwrap_or("");
+    let in_line = before.rsplit('\n').next().unwrap_or("").chars().count();
+    Position {
+        line: entry.line,
+        column: u32::try_from(in_line + 1).unwrap_or(u32::MAX),
     }
 }
 

@@ -1,13 +1,27 @@
 //! List files: a million blocked names, one a line.
 
-use crate::{HostPattern, HostScope, PatternError, Position};
+use crate::{
+    Host, HostPattern, HostScope, PatternError, host::is_plainly_canonical, matcher::Kind,
+};
 use std::net::IpAddr;
 
-/// One name of a list.
+/// One word of a list.
 pub(super) struct ListEntry<'a> {
     pub(super) text: &'a str,
-    pub(super) at: Position,
-    pub(super) patterns: Result<Vec<HostPattern>, PatternError>,
+    /// Where it stands, in bytes.
+    pub(super) offset: usize,
+    pub(super) line: u32,
+    pub(super) meaning: Meaning,
+}
+
+/// What a word of a list means.
+pub(super) enum Meaning {
+    /// A canonical name, at this many bytes into the word.
+    Name(usize, Kind),
+    /// Something that needs rules of its own: a port, an address, a name in Unicode.
+    Patterns(Vec<HostPattern>),
+    /// No pattern.
+    Bad,
 }
 
 /// What hosts files say about the machine itself.
@@ -28,22 +42,15 @@ const HOSTS_FILE_OWN: [&str; 9] = [
 /// A plain name means what it means in a rule: itself and not its subdomains. `.name` and `||name^` mean the
 /// name and everything below it.
 pub(super) fn entries(text: &str) -> impl Iterator<Item = ListEntry<'_>> {
-    text.lines().zip(1..).flat_map(|(line, number)| {
-        let line_start = line.as_ptr() as usize;
+    let start = text.as_ptr() as usize;
+    text.lines().zip(1..).flat_map(move |(line, number)| {
         words(line).map(move |text| ListEntry {
             text,
-            at: Position {
-                line: number,
-                column: column(line, text.as_ptr() as usize - line_start),
-            },
-            patterns: patterns(text),
+            offset: text.as_ptr() as usize - start,
+            line: number,
+            meaning: meaning(text),
         })
     })
-}
-
-fn column(line: &str, offset: usize) -> u32 {
-    let before = line.get(..offset).unwrap_or("").chars().count();
-    u32::try_from(before + 1).unwrap_or(u32::MAX)
 }
 
 /// The names on a line, without comments and without a hosts file's address.
@@ -63,21 +70,40 @@ fn words(line: &str) -> impl Iterator<Item = &str> {
         .filter(move |word| !hosts || !HOSTS_FILE_OWN.contains(word))
 }
 
-fn patterns(text: &str) -> Result<Vec<HostPattern>, PatternError> {
-    let below = text
-        .strip_prefix("||")
-        .map(|name| name.strip_suffix('^').unwrap_or(name))
-        .or_else(|| text.strip_prefix('.'));
-    let pattern = HostPattern::parse(below.unwrap_or(text))?;
-    let mut patterns = Vec::with_capacity(2);
-    if let (Some(_), HostScope::Exact(crate::Host::Name(name))) = (below, &pattern.scope) {
-        patterns.push(HostPattern {
+fn meaning(word: &str) -> Meaning {
+    let (mark, kind) = match word {
+        word if word.starts_with("*.") => (2, Kind::Below),
+        word if word.starts_with("||") => (2, Kind::Both),
+        word if word.starts_with('.') => (1, Kind::Both),
+        _ => (0, Kind::Exact),
+    };
+    let name = word.get(mark..).unwrap_or("");
+    let name = match word.starts_with("||") {
+        true => name.strip_suffix('^').unwrap_or(name),
+        false => name,
+    };
+    match is_plainly_canonical(name) {
+        true => Meaning::Name(mark, kind),
+        false => patterns(name, kind).map_or(Meaning::Bad, Meaning::Patterns),
+    }
+}
+
+fn patterns(name: &str, kind: Kind) -> Result<Vec<HostPattern>, PatternError> {
+    let pattern = HostPattern::parse(name)?;
+    let below = match &pattern.scope {
+        HostScope::Exact(Host::Name(name)) => Some(HostPattern {
             scope: HostScope::Below(name.clone()),
             ports: pattern.ports,
-        });
+        }),
+        HostScope::Exact(Host::Addr(_)) | HostScope::Below(_) | HostScope::Any => None,
+    };
+    match (kind, below) {
+        (Kind::Below, Some(below)) => Ok(vec![below]),
+        (Kind::Both, Some(below)) => Ok(vec![below, pattern]),
+        // Names alone have something below them.
+        (Kind::Below | Kind::Both, None) => Err(PatternError::WildAddr { text: name.into() }),
+        (Kind::Exact | Kind::Place, _) => Ok(vec![pattern]),
     }
-    patterns.push(pattern);
-    Ok(patterns)
 }
 
 #[cfg(test)]
@@ -87,33 +113,58 @@ mod tests {
     #[test]
     fn every_usual_format_is_read() {
         let rows: &[(&str, &[&str])] = &[
-            ("a.test", &["1:1 a.test"]),
-            ("  *.a.test:443  # why", &["1:3 *.a.test:443"]),
+            ("a.test", &["1 a.test"]),
+            ("  *.a.test:443  # why", &["1 *.a.test:443 apart"]),
+            ("*.a.test", &["1 *.a.test"]),
             ("# all comment", &[]),
             ("! adblock comment", &[]),
             ("[Adblock Plus]", &[]),
             ("", &[]),
-            ("0.0.0.0 a.test b.test", &["1:9 a.test", "1:16 b.test"]),
+            ("0.0.0.0 a.test b.test", &["1 a.test", "1 b.test"]),
             ("127.0.0.1\tlocalhost", &[]),
             ("::1 localhost ip6-loopback", &[]),
-            ("192.0.2.1", &["1:1 192.0.2.1"]),
-            (".a.test", &["1:1 *.a.test", "1:1 a.test"]),
-            ("||a.test^", &["1:1 *.a.test", "1:1 a.test"]),
-            ("a.test\r\nb.test", &["1:1 a.test", "2:1 b.test"]),
-            ("||a.test^$third-party", &["1:1 !"]),
-            ("a b_c", &["1:1 a", "1:3 !"]),
+            ("192.0.2.1", &["1 192.0.2.1 apart"]),
+            ("A.test", &["1 a.test apart"]),
+            ("bücher.test", &["1 xn--bcher-kva.test apart"]),
+            (".a.test", &["1 a.test and below"]),
+            ("||a.test^", &["1 a.test and below"]),
+            ("||A.test^", &["1 *.a.test apart", "1 a.test apart"]),
+            ("*.A.test", &["1 *.a.test apart"]),
+            ("a.test\r\nb.test", &["1 a.test", "2 b.test"]),
+            ("||a.test^$third-party", &["1 !"]),
+            ("a b_c", &["1 a", "1 !"]),
+            ("host.docker.internal", &["1 !"]),
+            ("*.1.2.3.4", &["1 !"]),
+            ("*", &["1 * apart"]),
+            ("*.", &["1 !"]),
+            ("||", &["1 !"]),
+            ("*.*.a.test", &["1 !"]),
         ];
         for (text, expected) in rows {
             let found: Vec<_> = entries(text)
-                .flat_map(|entry| match entry.patterns {
-                    Ok(patterns) => patterns
-                        .iter()
-                        .map(|p| format!("{} {p}", entry.at))
-                        .collect(),
-                    Err(_) => vec![format!("{} !", entry.at)],
-                })
+                .flat_map(|entry| shown(text, &entry))
                 .collect();
             assert_eq!(&found, expected, "{text:?}");
+        }
+    }
+
+    fn shown(text: &str, entry: &ListEntry<'_>) -> Vec<String> {
+        let line = entry.line;
+        assert!(text[entry.offset..].starts_with(entry.text));
+        match &entry.meaning {
+            Meaning::Name(mark, kind) => {
+                let name = entry.text[*mark..].trim_end_matches('^');
+                vec![match kind {
+                    Kind::Below => format!("{line} *.{name}"),
+                    Kind::Both => format!("{line} {name} and below"),
+                    Kind::Exact | Kind::Place => format!("{line} {name}"),
+                }]
+            }
+            Meaning::Patterns(patterns) => patterns
+                .iter()
+                .map(|p| format!("{line} {p} apart"))
+                .collect(),
+            Meaning::Bad => vec![format!("{line} !")],
         }
     }
 }
