@@ -1,119 +1,19 @@
-//! What the client gets: an origin's answer streamed through, or one of the proxy's own.
+//! The body of what the client gets: an origin's answer streamed through, or one of the proxy's own.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{self, HeaderName, HeaderValue};
-use http::{Response, StatusCode};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use policy_lang::{Host, Target};
 use tokio::time::{Instant, Sleep};
 
 use crate::cause::Cause;
-use crate::gate::Refusal;
-use crate::headers;
+use crate::headers::{self, Trailers};
 use crate::http1::guard::Busy;
 use crate::record::Record;
 use crate::upstream::body::Expecting;
 use crate::upstream::pool::Lease;
-
-/// Says why, in one stable word.
-pub(crate) const REASON: HeaderName = HeaderName::from_static("x-sandbox-reason");
-
-/// A denial that can be shown to people.
-#[derive(Debug)]
-pub(crate) struct Denial {
-    pub(crate) status: StatusCode,
-    pub(crate) code: &'static str,
-    pub(crate) body: String,
-}
-
-impl Denial {
-    /// The answer for `cause`. `advice` is the command that changes the policy.
-    pub(crate) fn new(cause: &Cause, target: Option<&Target>, advice: Option<&str>) -> Self {
-        let facts = cause.facts();
-        let mut body = match facts.status {
-            StatusCode::FORBIDDEN => "Blocked by the sandbox's network policy.\n\n".to_owned(),
-            _ => "The sandbox's proxy could not pass this request on.\n\n".to_owned(),
-        };
-        if let Some(target) = target {
-            body += &format!("  host:    {target}\n");
-        }
-        body += &format!("  reason:  {} ({})\n", cause.sentence(), facts.code);
-        if let Some(ruling) = cause
-            .ruling()
-            .filter(|_| facts.status == StatusCode::FORBIDDEN)
-        {
-            let rule = ruling.rule.as_ref().map_or_else(
-                || "none; the default decided".to_owned(),
-                |rule| {
-                    let line = rule.line.map(|line| format!(":{line}")).unwrap_or_default();
-                    format!("{} ({}{line})", rule.text, rule.source)
-                },
-            );
-            body += &format!("  rule:    {rule}\n");
-        }
-        if let Some(change) = change(cause, target) {
-            body += "\nTo allow it, on the host:\n  ";
-            body += &match advice {
-                Some(command) => format!("{command} {change}\n"),
-                None => format!("add it to the policy file ({change})\n"),
-            };
-        }
-        Self {
-            status: facts.status,
-            code: facts.code,
-            body,
-        }
-    }
-
-    /// As an HTTP/1.1 message, for a connection that hyper does not see. Closes the connection.
-    pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        let reason = self.status.canonical_reason().unwrap_or("Error");
-        format!(
-            "HTTP/1.1 {} {reason}\r\ncontent-type: text/plain; charset=utf-8\r\n{REASON}: {}\r\ncontent-length: {}\r\n\
-             cache-control: no-store\r\nconnection: close\r\n\r\n{}",
-            self.status.as_u16(),
-            self.code,
-            self.body.len(),
-            self.body
-        )
-        .into_bytes()
-    }
-
-    pub(crate) fn into_response(self) -> Response<Answer> {
-        let mut response = Response::new(Answer::Own(Some(Bytes::from(self.body))));
-        *response.status_mut() = self.status;
-        let fields = response.headers_mut();
-        fields.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("text/plain; charset=utf-8"),
-        );
-        fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        fields.insert(REASON, HeaderValue::from_static(self.code));
-        response
-    }
-}
-
-/// The flag that would let it pass, if one would.
-fn change(cause: &Cause, target: Option<&Target>) -> Option<String> {
-    let target = target?;
-    match cause {
-        Cause::Refused(Refusal::Host(ruling)) => Some(match &ruling.blocked_by {
-            Some(pattern) if !pattern.contains('*') => format!("--remove-host {pattern}"),
-            _ => format!("--allow-host {target}"),
-        }),
-        Cause::Refused(Refusal::Address { ruling, address }) => match ruling.code {
-            "own-listener" => None,
-            "metadata" => Some(format!("--allow-host {}", Host::Addr(*address))),
-            _ => Some(format!("--allow-host {target}")),
-        },
-        Cause::NotHttp => Some(format!("--bypass-host {target}")),
-        _ => None,
-    }
-}
 
 /// The body of any answer.
 pub(crate) enum Answer {
@@ -126,6 +26,7 @@ pub(crate) enum Answer {
 /// An origin's body on its way to the client.
 pub(crate) struct OriginAnswer {
     pub(crate) body: Incoming,
+    pub(crate) trailers: Trailers,
     /// Taken when the body is over.
     pub(crate) record: Option<Record>,
     /// Taken when the body is over; dropped, and with it the connection, when the body is not read to its end.
@@ -176,9 +77,10 @@ impl OriginAnswer {
                 }
                 Frame::data(data)
             }
-            Err(frame) => {
-                Frame::trailers(headers::trailers(frame.into_trailers().unwrap_or_default()))
-            }
+            Err(frame) => Frame::trailers(headers::trailers(
+                frame.into_trailers().unwrap_or_default(),
+                self.trailers,
+            )),
         };
         if self.body.is_end_stream() {
             // The line is written before the client can know that the answer is complete.

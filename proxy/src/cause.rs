@@ -186,6 +186,38 @@ impl Cause {
         }
     }
 
+    /// Whether the same request may succeed later without anybody changing anything.
+    pub(crate) fn is_retryable(&self) -> bool {
+        match self {
+            Self::Refused(Refusal::Resolve { error, .. }) => match error {
+                ResolveError::NotFound | ResolveError::NoAddress => false,
+                ResolveError::Timeout | ResolveError::Busy | ResolveError::Failed(_) => true,
+            },
+            Self::OriginTls(error) => matches!(error, OriginTlsError::Timeout),
+            Self::Dial(_)
+            | Self::Closed(_)
+            | Self::FirstByte
+            | Self::Stalled
+            | Self::Busy
+            | Self::LogFull => true,
+            Self::Head(_)
+            | Self::Target(_)
+            | Self::NotProxied
+            | Self::Scheme(_)
+            | Self::Upgrade
+            | Self::Misdirected { .. }
+            | Self::NestedConnect
+            | Self::ServerName { .. }
+            | Self::NotHttp
+            | Self::ClientTls(_)
+            | Self::Refused(Refusal::Host(_) | Refusal::Address { .. })
+            | Self::Revoked
+            | Self::BadAnswer(_)
+            | Self::ClientAbort
+            | Self::Internal(_) => false,
+        }
+    }
+
     /// The verdict behind it, where there is one.
     pub(crate) fn ruling(&self) -> Option<&Ruling> {
         match self {

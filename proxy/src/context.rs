@@ -6,8 +6,8 @@ use policy_lang::Target;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::answer::Denial;
 use crate::cause::Cause;
+use crate::denial::Denial;
 use crate::gate::Gate;
 use crate::live::Live;
 use crate::local::Local;
@@ -16,6 +16,7 @@ use crate::record::Recorder;
 use crate::tls::leaf::Minter;
 use crate::tls::server::Acceptor;
 use crate::tls::upstream::Connector;
+use crate::upstream::mirror::Mirror;
 use crate::upstream::pool::Pool;
 
 /// The parts of a running proxy.
@@ -26,6 +27,7 @@ pub(crate) struct Context {
     pub(crate) local: Arc<Local>,
     pub(crate) gate: Gate,
     pub(crate) pool: Arc<Pool>,
+    pub(crate) mirror: Mirror,
     pub(crate) minter: Minter,
     pub(crate) acceptor: Acceptor,
     pub(crate) connector: Connector,

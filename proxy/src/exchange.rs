@@ -10,22 +10,24 @@ use http::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 use tokio::sync::watch;
-use tokio::time::timeout;
 
 use crate::answer::{Answer, Idle, OriginAnswer};
 use crate::audit::{Carriage, Stage};
 use crate::cause::Cause;
 use crate::context::Context;
+use crate::denial::Format;
 use crate::gate::Route;
-use crate::headers::{self, Upgrade};
+use crate::headers::{self, Trailers, Upgrade};
 use crate::http1::guard::Busy;
+use crate::http1::head::HeadError;
 use crate::record::{Record, Traffic};
 use crate::request::Asked;
 use crate::route::upgraded::{self, Sides};
 use crate::session::Session;
 use crate::upstream::body::{Expect, Expecting, RequestBody};
-use crate::upstream::connect;
-use crate::upstream::pool::{Connection, Key, Lease};
+use crate::upstream::pool::{Key, Lease};
+use crate::upstream::send::send;
+use crate::upstream::sender::Protocol;
 
 /// How long a body is held back for an origin that ignores `Expect: 100-continue` (RFC 9110 §10.1.1 leaves it open).
 const EXPECT_PATIENCE: Duration = Duration::from_secs(1);
@@ -37,6 +39,7 @@ pub(crate) async fn answer(
     busy: Busy,
 ) -> Response<Answer> {
     let context = session.context.clone();
+    let format = Format::of(request.headers());
     let asked = session.scope.asked(request.uri(), request.headers());
     let mut record = context
         .recorder
@@ -46,7 +49,7 @@ pub(crate) async fn answer(
         Ok(asked) => asked,
         Err(cause) => {
             record.failed(&cause);
-            return context.denial(&cause, None).into_response();
+            return context.denial(&cause, None).into_response(format);
         }
     };
     match exchange(&session, &asked, request, &mut record).await {
@@ -64,7 +67,9 @@ pub(crate) async fn answer(
         }
         Err(cause) => {
             record.failed(&cause);
-            context.denial(&cause, Some(&asked.target)).into_response()
+            context
+                .denial(&cause, Some(&asked.target))
+                .into_response(format)
         }
     }
 }
@@ -72,7 +77,7 @@ pub(crate) async fn answer(
 /// The answer to what was not even a request.
 pub(crate) fn refuse(context: &Context, cause: &Cause) -> Response<Answer> {
     context.recorder.begin("", "").failed(cause);
-    let mut response = context.denial(cause, None).into_response();
+    let mut response = context.denial(cause, None).into_response(Format::Text);
     response
         .headers_mut()
         .insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -111,6 +116,12 @@ async fn exchange(
 ) -> Result<Exchanged, Cause> {
     let context = &*session.context;
     record.target(&asked.target);
+    // Over HTTP/1 the strict head check has met these already.
+    match *request.method() {
+        Method::CONNECT => return Err(Cause::NestedConnect),
+        Method::TRACE => return Err(Cause::Head(HeadError::Trace)),
+        _ => {}
+    }
     context.recorder.log().check().map_err(|_| Cause::LogFull)?;
     record.stage(Stage::Host);
     let route = context
@@ -129,6 +140,10 @@ async fn exchange(
     if let Some(permit) = route.permits.first() {
         session.acts_on(permit);
     }
+    let protocol = match request.version() {
+        Version::HTTP_2 => Protocol::Http2,
+        _ => Protocol::Http1,
+    };
     let client = match headers::upgrade(request.headers()) {
         Upgrade::None => None,
         Upgrade::WebSocket => Some(hyper::upgrade::on(&mut request)),
@@ -136,7 +151,12 @@ async fn exchange(
     };
     let traffic = record.traffic();
     let (request, expect) = rebuild(request, asked, client.is_some(), &traffic)?;
-    let (response, connection) = send(context, &route, asked.tls, request, record).await?;
+    let key = Key {
+        target: asked.target.clone(),
+        tls: asked.tls,
+        protocol,
+    };
+    let (response, connection) = send(context, &route, &key, request, record).await?;
     if let Some(expect) = &expect {
         expect.send_if_modified(|expect| {
             *expect == Expect::Waiting && {
@@ -153,10 +173,6 @@ async fn exchange(
             Err(Cause::BadAnswer("an upgrade nobody asked for".into()))
         }
         _ => {
-            let key = Key {
-                target: asked.target.clone(),
-                tls: asked.tls,
-            };
             let lease = Lease {
                 pool: context.pool.clone(),
                 key,
@@ -185,11 +201,12 @@ fn rebuild(
         .headers
         .get(header::EXPECT)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    let trailers = Trailers::of(&parts.headers);
     let mut fields = headers::request(parts.headers, host);
     if upgrade {
         headers::set_upgrade(&mut fields);
     }
-    let mut body = RequestBody::new(body, traffic.clone());
+    let mut body = RequestBody::new(body, trailers, traffic.clone());
     let mut expect = None;
     if expects && !body.is_empty() {
         fields.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
@@ -218,95 +235,6 @@ fn origin_form(uri: &Uri) -> Uri {
         .cloned()
         .unwrap_or(PathAndQuery::from_static("/"));
     Uri::from(path)
-}
-
-/// Sends on a kept connection or, if that turns out to be stale, on a new one.
-async fn send(
-    context: &Context,
-    route: &Route,
-    tls: bool,
-    mut request: Request<RequestBody>,
-    record: &mut Record,
-) -> Result<(Response<Incoming>, Connection), Cause> {
-    let mut connection = connect::connection(context, route, tls, record).await?;
-    loop {
-        record.stage(Stage::Answer);
-        let reused = !connection.fresh;
-        let spare = (reused && is_replayable(&request)).then(|| replay(&request, record));
-        let failed = match answered(context, &mut connection, request, record).await? {
-            Ok(response) => return Ok((response, connection)),
-            Err(failed) => failed,
-        };
-        let cause = Cause::Closed(failed.error.to_string());
-        // Only what certainly did no harm is sent again, and only once: the second connection is new.
-        request = match failed.unsent.or(spare) {
-            Some(request) if reused => request,
-            _ => return Err(cause),
-        };
-        connection = connect::fresh(context, route, tls, record).await?;
-    }
-}
-
-struct Failed {
-    error: hyper::Error,
-    /// The request, if not a byte of it was sent.
-    unsent: Option<Request<RequestBody>>,
-}
-
-/// The answer's head. Waits as long as the request's body moves, and then for the origin to think.
-async fn answered(
-    context: &Context,
-    connection: &mut Connection,
-    request: Request<RequestBody>,
-    record: &Record,
-) -> Result<Result<Response<Incoming>, Failed>, Cause> {
-    if let Err(error) = connection.sender.ready().await {
-        return Ok(Err(Failed {
-            error,
-            unsent: Some(request),
-        }));
-    }
-    let traffic = record.traffic();
-    let mut answer = std::pin::pin!(connection.sender.try_send_request(request));
-    loop {
-        let before = traffic.up();
-        let sending = !traffic.is_sent();
-        let patience = if sending {
-            context.limits.body_idle
-        } else {
-            context.limits.first_byte
-        };
-        match timeout(patience, answer.as_mut()).await {
-            Ok(Ok(response)) => return Ok(Ok(response)),
-            Ok(Err(mut error)) => {
-                let unsent = error.take_message();
-                return Ok(Err(Failed {
-                    error: error.into_error(),
-                    unsent,
-                }));
-            }
-            Err(_) if sending && (traffic.is_sent() || traffic.up() != before) => {}
-            Err(_) if sending => return Err(Cause::Stalled),
-            Err(_) => return Err(Cause::FirstByte),
-        }
-    }
-}
-
-/// RFC 9110 §9.2.2: an idempotent request may be sent again by a proxy.
-fn is_replayable(request: &Request<RequestBody>) -> bool {
-    request.body().is_empty()
-        && matches!(
-            *request.method(),
-            Method::GET | Method::HEAD | Method::OPTIONS
-        )
-}
-
-fn replay(request: &Request<RequestBody>, record: &Record) -> Request<RequestBody> {
-    let mut again = Request::new(RequestBody::empty(record.traffic()));
-    *again.method_mut() = request.method().clone();
-    *again.uri_mut() = request.uri().clone();
-    *again.headers_mut() = request.headers().clone();
-    again
 }
 
 /// Refuses answers that two parsers could read differently.
@@ -372,10 +300,12 @@ fn stream(
     record: Record,
     busy: Busy,
 ) -> Response<Answer> {
+    let trailers = Trailers::of(response.headers());
     let (parts, body) = response.into_parts();
     let over = body.is_end_stream();
     let mut origin = OriginAnswer {
         body,
+        trailers,
         record: Some(record),
         lease: Some(lease),
         expect,

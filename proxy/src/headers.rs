@@ -40,9 +40,53 @@ fn trailer_crosses(name: &HeaderName) -> bool {
         || name.as_str().starts_with("x-")
 }
 
+/// gRPC servers put metadata of their own into trailers, so there only what could do harm stays behind.
+fn metadata_crosses(name: &HeaderName) -> bool {
+    const HARM: [HeaderName; 7] = [
+        header::HOST,
+        header::CONTENT_LENGTH,
+        header::CONTENT_TYPE,
+        header::CONTENT_ENCODING,
+        header::AUTHORIZATION,
+        header::COOKIE,
+        header::SET_COOKIE,
+    ];
+    !is_hop_by_hop(name) && !HARM.contains(name)
+}
+
+/// Which trailers a message may carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trailers {
+    /// Fields of a fixed list.
+    Listed,
+    /// Any metadata: the message is gRPC.
+    Metadata,
+}
+
+impl Trailers {
+    /// By the fields of the message's head.
+    pub(crate) fn of(fields: &HeaderMap) -> Self {
+        match is_grpc(fields) {
+            true => Self::Metadata,
+            false => Self::Listed,
+        }
+    }
+}
+
+/// Whether a message is gRPC.
+pub(crate) fn is_grpc(fields: &HeaderMap) -> bool {
+    let kind = fields.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    kind.is_some_and(|kind| kind.starts_with(b"application/grpc"))
+}
+
 /// The request's fields as the origin gets them: `Host` first, hop-by-hop fields gone.
 pub(crate) fn request(fields: HeaderMap, host: HeaderValue) -> HeaderMap {
     let named = named_by_connection(&fields);
+    let wants_trailers = fields
+        .get_all(header::TE)
+        .iter()
+        .flat_map(tokens)
+        .any(|token| token == "trailers");
     let mut out = HeaderMap::with_capacity(fields.len() + 2);
     out.insert(header::HOST, host);
     copy(fields, &mut out, |name| {
@@ -51,6 +95,10 @@ pub(crate) fn request(fields: HeaderMap, host: HeaderValue) -> HeaderMap {
             && !is_hop_by_hop(name)
             && !named.contains(name)
     });
+    if wants_trailers {
+        // The only value that crosses (RFC 9113 §8.2.2); a connection that speaks HTTP/1 drops it.
+        out.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
     out
 }
 
@@ -68,9 +116,12 @@ pub(crate) fn answer(fields: HeaderMap) -> HeaderMap {
 }
 
 /// Trailers as they cross, in either direction.
-pub(crate) fn trailers(fields: HeaderMap) -> HeaderMap {
+pub(crate) fn trailers(fields: HeaderMap, allowed: Trailers) -> HeaderMap {
     let mut out = HeaderMap::new();
-    copy(fields, &mut out, trailer_crosses);
+    copy(fields, &mut out, |name| match allowed {
+        Trailers::Listed => trailer_crosses(name),
+        Trailers::Metadata => metadata_crosses(name),
+    });
     out
 }
 
@@ -184,7 +235,8 @@ mod tests {
                 ("host", "good"),
                 ("accept", "a"),
                 ("accept", "b"),
-                ("cookie", "c")
+                ("cookie", "c"),
+                ("te", "trailers"),
             ]
         );
     }
@@ -202,13 +254,17 @@ mod tests {
 
     #[test]
     fn trailer_fields() {
-        let out = trailers(map(&[
+        let sent = [
             ("host", "a"),
             ("content-length", "1"),
             ("authorization", "s"),
             ("grpc-status", "0"),
-        ]));
-        assert_eq!(out, map(&[("grpc-status", "0")]));
+            ("meta-bin", "1"),
+        ];
+        let listed = trailers(map(&sent), Trailers::Listed);
+        assert_eq!(listed, map(&[("grpc-status", "0")]));
+        let metadata = trailers(map(&sent), Trailers::Metadata);
+        assert_eq!(metadata, map(&[("grpc-status", "0"), ("meta-bin", "1")]));
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod answer;
 pub mod audit;
 mod cause;
 mod context;
+mod denial;
 mod error;
 mod exchange;
 mod gate;

@@ -25,8 +25,9 @@ use crate::record::Recorder;
 use crate::request::Scope;
 use crate::resolve::Resolve;
 use crate::route;
-use crate::session::{self, Session};
+use crate::session::{self, Panics, Session};
 use crate::tls::{ca, leaf::Minter, server::Acceptor, upstream::Connector};
+use crate::upstream::mirror::Mirror;
 use crate::watch;
 
 /// Pause after an accept failed for want of descriptors or memory.
@@ -70,6 +71,7 @@ impl Proxy {
             live,
             local,
             pool: Arc::default(),
+            mirror: Mirror::default(),
             minter,
             acceptor,
             connector,
@@ -167,6 +169,7 @@ impl Proxy {
 struct Open {
     context: Arc<Context>,
     count: u64,
+    _panics: Panics,
 }
 
 impl Open {
@@ -174,6 +177,7 @@ impl Open {
         Self {
             context: context.clone(),
             count: context.recorder.metrics().connected(),
+            _panics: Panics(context.clone()),
         }
     }
 }
@@ -181,9 +185,6 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.context.recorder.metrics().disconnected();
-        if std::thread::panicking() {
-            self.context.recorder.metrics().panicked();
-        }
     }
 }
 

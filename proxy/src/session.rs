@@ -1,14 +1,17 @@
 //! One connection of a client, as its requests see it.
 
 use std::convert::Infallible;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use hyper::server::conn::http1;
+use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, interval_at};
 
 use crate::cause::Cause;
 use crate::context::Context;
@@ -20,6 +23,25 @@ use crate::request::Scope;
 
 /// Bytes read ahead of a request's body, and written ahead of a slow client.
 const BUFFER: usize = 64 * 1024;
+
+/// Streams at once on one connection.
+const MAX_STREAMS: u32 = 100;
+
+/// Streams a client may open and reset before they are served (CVE-2023-44487), and streams it may make us reset
+/// (CVE-2025-8671), before the connection is ended.
+const MAX_RESETS: usize = 20;
+const MAX_ERROR_RESETS: usize = 64;
+
+/// Decoded size of a request's fields.
+const MAX_FIELDS_SIZE: u32 = 32 * 1024;
+
+/// Flow-control windows. The way from the guest is short, so small ones do.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// A client that does not answer a ping is gone.
+const PING: Duration = Duration::from_secs(45);
+const PING_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the requests of one connection share.
 pub(crate) struct Session {
@@ -82,7 +104,6 @@ pub(crate) async fn http1<I>(session: Arc<Session>, guard: Guard<I>)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let context = session.context.clone();
     let service = service_fn(|request| {
         let session = session.clone();
         // Taken here and not in the future: this runs when the head is read, before the next one is.
@@ -99,9 +120,51 @@ where
         .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(guard), service)
         .with_upgrades();
+    drive(&session, connection, |connection| {
+        connection.graceful_shutdown()
+    })
+    .await;
+}
+
+/// The same for HTTP/2: every stream is a request of its own, judged on its own.
+pub(crate) async fn http2<I>(session: Arc<Session>, io: I)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(|request| {
+        let session = session.clone();
+        let busy = session.shared.busy();
+        async move { Ok::<_, Infallible>(exchange::answer(session, request, busy).await) }
+    });
+    let connection = http2::Builder::new(Streams(session.context.clone()))
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_FIELDS_SIZE)
+        .max_pending_accept_reset_streams(MAX_RESETS)
+        .max_local_error_reset_streams(MAX_ERROR_RESETS)
+        .max_send_buf_size(BUFFER)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING_PATIENCE)
+        .serve_connection(TokioIo::new(io), service);
+    drive(&session, connection, |connection| {
+        connection.graceful_shutdown()
+    })
+    .await;
+}
+
+/// Polls `connection` to its end, and ends it when it is revoked, idle for too long, or the proxy stops.
+async fn drive<C>(session: &Session, connection: C, graceful: impl Fn(Pin<&mut C>))
+where
+    C: Future,
+{
+    let context = &*session.context;
     let mut connection = pin!(connection);
     let mut changes = context.live.changes();
-    let mut draining = false;
+    let mut ending = false;
+    let mut idle = interval_at(Instant::now() + context.limits.idle, context.limits.idle);
+    let mut seen = session.shared.begun();
     loop {
         tokio::select! {
             // What went wrong on the client's connection, its requests record.
@@ -111,11 +174,47 @@ where
                     return;
                 }
             }
-            () = context.draining.cancelled(), if !draining => {
-                draining = true;
-                connection.as_mut().graceful_shutdown();
+            _ = idle.tick(), if !ending => {
+                let begun = session.shared.begun();
+                if begun == seen && session.shared.is_idle() {
+                    ending = true;
+                    graceful(connection.as_mut());
+                }
+                seen = begun;
+            }
+            () = context.draining.cancelled(), if !ending => {
+                ending = true;
+                graceful(connection.as_mut());
             }
             () = context.stopped.cancelled() => return,
+        }
+    }
+}
+
+/// Runs the streams of an HTTP/2 connection. A stream whose task panics is reset; the others go on.
+#[derive(Clone)]
+struct Streams(Arc<Context>);
+
+impl<F> Executor<F> for Streams
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        let context = self.0.clone();
+        tokio::spawn(async move {
+            let _panics = Panics(context);
+            stream.await;
+        });
+    }
+}
+
+/// Counts a panic of the task that holds it.
+pub(crate) struct Panics(pub(crate) Arc<Context>);
+
+impl Drop for Panics {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.recorder.metrics().panicked();
         }
     }
 }

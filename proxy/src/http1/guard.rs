@@ -25,6 +25,7 @@ const REFUSED: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\
 pub(crate) struct Shared {
     refused: Mutex<Option<HeadError>>,
     in_flight: AtomicU32,
+    begun: AtomicU32,
     raw: AtomicBool,
 }
 
@@ -45,7 +46,18 @@ impl Shared {
     /// Holds off the idle deadline until the returned value is dropped.
     pub(crate) fn busy(self: &Arc<Self>) -> Busy {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.begun.fetch_add(1, Ordering::Relaxed);
         Busy(self.clone())
+    }
+
+    /// Whether no request is being answered.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.in_flight.load(Ordering::Relaxed) == 0
+    }
+
+    /// How many requests there have been.
+    pub(crate) fn begun(&self) -> u32 {
+        self.begun.load(Ordering::Relaxed)
     }
 }
 

@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use super::tunnel::{ESTABLISHED, hello, is_for};
+use crate::audit::Stage;
 use crate::cause::Cause;
 use crate::context::Context;
 use crate::gate::Route;
@@ -18,6 +19,8 @@ use crate::request::Scope;
 use crate::session::{self, Session};
 use crate::tls::client_hello::{ClientHello, ServerName, Sniff};
 use crate::tls::server::UNRECOGNIZED_NAME;
+use crate::upstream::connect;
+use crate::upstream::sender::Protocol;
 
 /// Longest method a plain request in a tunnel may begin with.
 const MAX_METHOD: usize = 24;
@@ -35,7 +38,7 @@ pub(crate) async fn serve<I>(
     if client.write_all(ESTABLISHED).await.is_err() {
         return;
     }
-    record.stage(crate::audit::Stage::Client);
+    record.stage(Stage::Client);
     let mut first = BytesMut::from(&*early);
     let sniffed = match timeout(context.limits.head, hello(&mut client, &mut first)).await {
         Ok(Ok(sniffed)) => sniffed,
@@ -89,22 +92,56 @@ async fn intercept<I>(
         Ok(leaf) => leaf,
         Err(error) => return record.failed(&Cause::Internal(error.to_string())),
     };
-    let alpn = hello
-        .alpn
-        .into_iter()
-        .filter(|protocol| protocol == b"http/1.1")
-        .collect();
-    match context
+    let alpn = offer(&context, &route, &hello, &mut record).await;
+    let handshake = context
         .acceptor
-        .accept(leaf, alpn, client, context.limits.handshake)
-        .await
-    {
+        .accept(leaf, alpn, client, context.limits.handshake);
+    match handshake.await {
         Ok(client) => {
             record.forget();
-            inside(context, &route, true, client).await;
+            match Protocol::negotiated(client.get_ref().1.alpn_protocol()) {
+                Protocol::Http1 => inside(context, &route, true, client).await,
+                Protocol::Http2 => streams(context, &route, client).await,
+            }
         }
         Err(error) => record.failed(&Cause::ClientTls(error.to_string())),
     }
+}
+
+/// What the client is offered: what it asked for, as far as the origin speaks it too.
+async fn offer(
+    context: &Context,
+    route: &Route,
+    hello: &ClientHello,
+    record: &mut Record,
+) -> Vec<Vec<u8>> {
+    let asked = |protocol: Protocol| hello.alpn.iter().any(|asked| asked == protocol.alpn());
+    let offered = match (asked(Protocol::Http2), asked(Protocol::Http1)) {
+        (false, false) => return Vec::new(),
+        (false, true) => Protocol::Http1,
+        // Nothing else will do for this client, so the proxy bridges if the origin cannot.
+        (true, false) => Protocol::Http2,
+        // An origin that cannot be reached is told in the answer to the request.
+        (true, true) => connect::protocol(context, route, record)
+            .await
+            .unwrap_or(Protocol::Http1),
+    };
+    record.stage(Stage::Client);
+    vec![offered.alpn().to_vec()]
+}
+
+/// HTTP/2 requests inside the tunnel, all for its target.
+async fn streams<I>(context: Arc<Context>, route: &Route, client: I)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let scope = Scope::Inside {
+        target: route.target.clone(),
+        tls: true,
+    };
+    let permit = route.permits.first().cloned();
+    let session = Session::new(context, scope, Arc::default(), permit);
+    session::http2(Arc::new(session), client).await;
 }
 
 /// Requests inside the tunnel, all for its target.

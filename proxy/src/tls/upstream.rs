@@ -13,6 +13,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::cause::OriginTlsError;
+use crate::upstream::sender::Protocol;
 
 /// Sessions kept for resumption.
 const SESSIONS: usize = 256;
@@ -20,6 +21,7 @@ const SESSIONS: usize = 256;
 /// Makes verified connections.
 pub(crate) struct Connector {
     http1: TlsConnector,
+    http2: TlsConnector,
 }
 
 impl Connector {
@@ -43,20 +45,25 @@ impl Connector {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        config.resumption = Resumption::in_memory_sessions(SESSIONS);
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok((
-            Self {
-                http1: TlsConnector::from(Arc::new(config)),
-            },
-            warnings,
-        ))
+        let mut offering = |protocols: &[Protocol]| {
+            // A session is resumed only towards what was offered when it began.
+            config.resumption = Resumption::in_memory_sessions(SESSIONS);
+            config.alpn_protocols = protocols
+                .iter()
+                .map(|protocol| protocol.alpn().to_vec())
+                .collect();
+            TlsConnector::from(Arc::new(config.clone()))
+        };
+        let http1 = offering(&[Protocol::Http1]);
+        let http2 = offering(&[Protocol::Http2, Protocol::Http1]);
+        Ok((Self { http1, http2 }, warnings))
     }
 
-    /// TLS over `io`, for the host of `target`.
+    /// TLS over `io`, for the host of `target`, offering `best` and what is below it.
     pub(crate) async fn connect<I>(
         &self,
         target: &Target,
+        best: Protocol,
         io: I,
         deadline: Duration,
     ) -> Result<TlsStream<I>, OriginTlsError>
@@ -64,7 +71,11 @@ impl Connector {
         I: AsyncRead + AsyncWrite + Unpin,
     {
         let name = server_name(target).ok_or(OriginTlsError::WrongHost)?;
-        match tokio::time::timeout(deadline, self.http1.connect(name, io)).await {
+        let connector = match best {
+            Protocol::Http1 => &self.http1,
+            Protocol::Http2 => &self.http2,
+        };
+        match tokio::time::timeout(deadline, connector.connect(name, io)).await {
             Err(_) => Err(OriginTlsError::Timeout),
             Ok(Err(error)) => Err(cause(&error)),
             Ok(Ok(stream)) => Ok(stream),

@@ -10,12 +10,13 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::headers;
+use crate::headers::{self, Trailers};
 use crate::record::Traffic;
 
 /// Counted as it passes, its trailers filtered, and held back while the origin is asked whether it wants it.
 pub(crate) struct RequestBody {
     inner: Option<Incoming>,
+    trailers: Trailers,
     traffic: Arc<Traffic>,
     hold: Option<Hold>,
 }
@@ -46,13 +47,14 @@ pub(crate) enum Expect {
 pub(crate) type Expecting = Arc<watch::Sender<Expect>>;
 
 impl RequestBody {
-    pub(crate) fn new(inner: Incoming, traffic: Arc<Traffic>) -> Self {
+    pub(crate) fn new(inner: Incoming, trailers: Trailers, traffic: Arc<Traffic>) -> Self {
         let inner = Some(inner).filter(|inner| !inner.is_end_stream());
         if inner.is_none() {
             traffic.sent();
         }
         Self {
             inner,
+            trailers,
             traffic,
             hold: None,
         }
@@ -62,6 +64,7 @@ impl RequestBody {
         traffic.sent();
         Self {
             inner: None,
+            trailers: Trailers::Listed,
             traffic,
             hold: None,
         }
@@ -130,9 +133,10 @@ impl Body for RequestBody {
                 }
                 Frame::data(data)
             }
-            Err(frame) => {
-                Frame::trailers(headers::trailers(frame.into_trailers().unwrap_or_default()))
-            }
+            Err(frame) => Frame::trailers(headers::trailers(
+                frame.into_trailers().unwrap_or_default(),
+                this.trailers,
+            )),
         })))
     }
 

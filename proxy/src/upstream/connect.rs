@@ -1,12 +1,13 @@
 //! From a route to a connection that takes requests: a kept one, or a new one.
 
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::body::RequestBody;
 use super::dial;
 use super::pool::{Connection, Key};
+use super::sender::{Protocol, Sender};
 use crate::audit::Stage;
 use crate::cause::Cause;
 use crate::context::Context;
@@ -16,32 +17,33 @@ use crate::record::Record;
 /// Bytes of an answer's head, and of body read ahead of the client.
 const READ_BUFFER: usize = 64 * 1024;
 
-/// A connection to the target of `route`, over TLS if `tls`.
+/// Flow-control windows of HTTP/2. COST: what a client that stops reading makes the proxy hold, at most.
+const STREAM_WINDOW: u32 = 512 * 1024;
+const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
+
+/// Decoded size of an answer's fields.
+const MAX_FIELDS_SIZE: u32 = 64 * 1024;
+
+/// A connection to the target of `route`, as `key` says.
 pub(crate) async fn connection(
     context: &Context,
     route: &Route,
-    tls: bool,
+    key: &Key,
     record: &mut Record,
 ) -> Result<Connection, Cause> {
-    let key = Key {
-        target: route.target.clone(),
-        tls,
-    };
-    if let Some(connection) = context
-        .pool
-        .take(&key, |permit| context.gate.stands(permit, route.bypass))
-    {
+    let stands = |permit: &Permit| context.gate.stands(permit, false);
+    if let Some(connection) = context.pool.take(key, stands) {
         record.dialled(connection.permit.address());
         return Ok(connection);
     }
-    fresh(context, route, tls, record).await
+    fresh(context, route, key, record).await
 }
 
 /// A new connection to the target of `route`.
 pub(crate) async fn fresh(
     context: &Context,
     route: &Route,
-    tls: bool,
+    key: &Key,
     record: &mut Record,
 ) -> Result<Connection, Cause> {
     record.stage(Stage::Dial);
@@ -49,34 +51,89 @@ pub(crate) async fn fresh(
         .await
         .map_err(Cause::Dial)?;
     record.dialled(permit.address());
-    if !tls {
-        return open(context, stream, permit).await;
-    }
-    record.stage(Stage::Handshake);
-    let stream = context
-        .connector
-        .connect(&route.target, stream, context.limits.handshake)
-        .await
-        .map_err(Cause::OriginTls)?;
-    open(context, stream, permit).await
+    let sender = if key.tls {
+        record.stage(Stage::Handshake);
+        let stream = context
+            .connector
+            .connect(
+                &route.target,
+                key.protocol,
+                stream,
+                context.limits.handshake,
+            )
+            .await
+            .map_err(Cause::OriginTls)?;
+        let protocol = Protocol::negotiated(stream.get_ref().1.alpn_protocol());
+        if key.protocol == Protocol::Http2 {
+            context.mirror.learn(&route.target, protocol);
+        }
+        match protocol {
+            Protocol::Http1 => over_http1(stream).await,
+            Protocol::Http2 => over_http2(stream).await,
+        }
+    } else {
+        over_http1(stream).await
+    };
+    let sender = sender.map_err(|error| Cause::Closed(error.to_string()))?;
+    let connection = Connection {
+        sender,
+        permit,
+        fresh: true,
+    };
+    context.pool.share(key, &connection);
+    Ok(connection)
 }
 
-async fn open<I>(context: &Context, io: I, permit: Permit) -> Result<Connection, Cause>
+/// Learns what the origin speaks by connecting to it; the connection then waits for the first request.
+pub(crate) async fn protocol(
+    context: &Context,
+    route: &Route,
+    record: &mut Record,
+) -> Result<Protocol, Cause> {
+    if let Some(known) = context.mirror.known(&route.target) {
+        return Ok(known);
+    }
+    let key = Key {
+        target: route.target.clone(),
+        tls: true,
+        protocol: Protocol::Http2,
+    };
+    let connection = fresh(context, route, &key, record).await?;
+    let protocol = connection.protocol();
+    // A client that is then offered HTTP/1.1 only will look for it under that.
+    context.pool.give(Key { protocol, ..key }, connection);
+    Ok(protocol)
+}
+
+async fn over_http1<I>(io: I) -> hyper::Result<Sender>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(READ_BUFFER)
         .handshake::<_, RequestBody>(TokioIo::new(io))
-        .await
-        .map_err(|error| Cause::Closed(error.to_string()))?;
+        .await?;
     // The task ends when the sender is dropped or the origin closes; what went wrong, the request's own future tells.
-    context.tasks.spawn(async move {
+    tokio::spawn(async move {
         let _ = connection.with_upgrades().await;
     });
-    Ok(Connection {
-        sender,
-        permit,
-        fresh: true,
-    })
+    Ok(Sender::Http1(sender))
+}
+
+async fn over_http2<I>(io: I) -> hyper::Result<Sender>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(MAX_FIELDS_SIZE)
+        .max_send_buf_size(READ_BUFFER)
+        .handshake::<_, RequestBody>(TokioIo::new(io))
+        .await?;
+    tokio::spawn(async move {
+        let _ = connection.await;
+    });
+    Ok(Sender::Http2(sender))
 }

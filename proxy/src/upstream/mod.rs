@@ -3,6 +3,9 @@
 pub(crate) mod body;
 pub(crate) mod connect;
 pub(crate) mod dial;
+pub(crate) mod mirror;
 pub(crate) mod pool;
+pub(crate) mod send;
+pub(crate) mod sender;
 
 pub(crate) use dial::dial;

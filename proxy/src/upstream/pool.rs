@@ -1,18 +1,22 @@
-//! Connections to origins that wait for the next request to the same target.
+//! Connections to origins that wait for the next request to the same target, or carry several at once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use hyper::client::conn::http1::SendRequest;
+use hyper::client::conn::http2;
 use policy_lang::Target;
 
 use super::body::RequestBody;
+use super::sender::{Protocol, Sender};
 use crate::gate::Permit;
 
-/// Idle connections kept for one target, and for all together.
-const MAX_PER_TARGET: usize = 8;
-const MAX_TOTAL: usize = 128;
+/// Idle HTTP/1 connections kept for one target, and for all together.
+const MAX_PER_TARGET: usize = 16;
+const MAX_TOTAL: usize = 256;
+
+/// HTTP/2 connections kept, one for each target.
+const MAX_SHARED: usize = 256;
 
 /// Longest wait of an idle connection. Origins close theirs after 5 to 75 s; a stale one costs a retry.
 const IDLE: Duration = Duration::from_secs(30);
@@ -22,36 +26,132 @@ const IDLE: Duration = Duration::from_secs(30);
 pub(crate) struct Key {
     pub(crate) target: Target,
     pub(crate) tls: bool,
+    /// The best protocol the client speaks, and so the best that was offered to the origin.
+    pub(crate) protocol: Protocol,
 }
 
 /// An open connection to an origin, ready for a request.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pub(crate) sender: SendRequest<RequestBody>,
+    pub(crate) sender: Sender,
     pub(crate) permit: Permit,
     /// False for a connection that has carried a request before.
     pub(crate) fresh: bool,
 }
 
-#[derive(Debug, Default)]
-struct Idle {
-    by_key: HashMap<Key, Vec<(Connection, Instant)>>,
-    total: usize,
+impl Connection {
+    pub(crate) fn protocol(&self) -> Protocol {
+        match self.sender {
+            Sender::Http1(_) => Protocol::Http1,
+            Sender::Http2(_) => Protocol::Http2,
+        }
+    }
 }
 
 /// The pool of one sandbox.
 #[derive(Debug, Default)]
-pub(crate) struct Pool(Mutex<Idle>);
+pub(crate) struct Pool(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// HTTP/1: nobody uses them.
+    idle: HashMap<Key, Vec<(Connection, Instant)>>,
+    total: usize,
+    /// HTTP/2: anybody may use them.
+    shared: HashMap<Key, Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    sender: http2::SendRequest<RequestBody>,
+    permit: Permit,
+    used: Instant,
+}
 
 impl Pool {
-    /// An idle connection for `key` whose permit `stands`. The most recently used comes first: it is the least likely to be stale.
+    /// A connection for `key` whose permit `stands`. Of idle ones the most recently used comes first: it is the least
+    /// likely to be stale.
     pub(crate) fn take(&self, key: &Key, stands: impl Fn(&Permit) -> bool) -> Option<Connection> {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = idle.by_key.get_mut(key)?;
-        let mut dropped = 0;
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if key.protocol == Protocol::Http2
+            && let Some(connection) = kept.shared(key, &stands)
+        {
+            return Some(connection);
+        }
+        kept.idle(key, &stands)
+    }
+
+    /// Keeps a connection that has read its answer to the end. When the pool is full it is closed instead.
+    pub(crate) fn give(&self, key: Key, mut connection: Connection) {
+        if matches!(connection.sender, Sender::Http2(_)) {
+            return;
+        }
+        connection.fresh = false;
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = kept.total >= MAX_TOTAL;
+        let waiting = kept.idle.entry(key).or_default();
+        if !full && waiting.len() < MAX_PER_TARGET {
+            waiting.push((connection, Instant::now()));
+            kept.total += 1;
+        }
+    }
+
+    /// Lets others use `connection` at the same time, if its protocol can do that.
+    pub(crate) fn share(&self, key: &Key, connection: &Connection) {
+        let Sender::Http2(sender) = &connection.sender else {
+            return;
+        };
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.shared.len() < MAX_SHARED {
+            let shared = Shared {
+                sender: sender.clone(),
+                permit: connection.permit.clone(),
+                used: Instant::now(),
+            };
+            kept.shared.insert(key.clone(), shared);
+        }
+    }
+
+    /// Closes connections that are old or whose permit no longer stands. Requests on a shared one finish first.
+    pub(crate) fn sweep(&self, stands: impl Fn(&Permit) -> bool) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = &mut *kept;
+        kept.idle.retain(|_, waiting| {
+            waiting.retain(|(connection, since)| {
+                since.elapsed() < IDLE
+                    && !connection.sender.is_closed()
+                    && stands(&connection.permit)
+            });
+            !waiting.is_empty()
+        });
+        kept.total = kept.idle.values().map(Vec::len).sum();
+        kept.shared.retain(|_, shared| {
+            shared.used.elapsed() < IDLE && !shared.sender.is_closed() && stands(&shared.permit)
+        });
+    }
+}
+
+impl Kept {
+    fn shared(&mut self, key: &Key, stands: impl Fn(&Permit) -> bool) -> Option<Connection> {
+        let shared = self.shared.get_mut(key)?;
+        if shared.sender.is_closed() || !stands(&shared.permit) {
+            self.shared.remove(key);
+            return None;
+        }
+        shared.used = Instant::now();
+        let sender = Sender::Http2(shared.sender.clone());
+        Some(Connection {
+            sender,
+            permit: shared.permit.clone(),
+            fresh: false,
+        })
+    }
+
+    fn idle(&mut self, key: &Key, stands: impl Fn(&Permit) -> bool) -> Option<Connection> {
+        let waiting = self.idle.get_mut(key)?;
         let mut found = None;
+        let before = waiting.len();
         while let Some((connection, since)) = waiting.pop() {
-            dropped += 1;
             if since.elapsed() < IDLE
                 && !connection.sender.is_closed()
                 && stands(&connection.permit)
@@ -60,43 +160,11 @@ impl Pool {
                 break;
             }
         }
+        self.total = self.total.saturating_sub(before - waiting.len());
         if waiting.is_empty() {
-            idle.by_key.remove(key);
+            self.idle.remove(key);
         }
-        idle.total = idle.total.saturating_sub(dropped);
         found
-    }
-
-    /// Keeps a connection that has read its answer to the end. When the pool is full it is closed instead.
-    pub(crate) fn give(&self, key: Key, mut connection: Connection) {
-        connection.fresh = false;
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.total >= MAX_TOTAL {
-            drop(idle);
-            self.sweep(|_| true);
-            idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        }
-        let full = idle.total >= MAX_TOTAL;
-        let waiting = idle.by_key.entry(key).or_default();
-        if !full && waiting.len() < MAX_PER_TARGET {
-            waiting.push((connection, Instant::now()));
-            idle.total += 1;
-        }
-    }
-
-    /// Closes idle connections that are old or whose permit no longer stands.
-    pub(crate) fn sweep(&self, stands: impl Fn(&Permit) -> bool) {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle = &mut *idle;
-        idle.by_key.retain(|_, waiting| {
-            waiting.retain(|(connection, since)| {
-                since.elapsed() < IDLE
-                    && !connection.sender.is_closed()
-                    && stands(&connection.permit)
-            });
-            !waiting.is_empty()
-        });
-        idle.total = idle.by_key.values().map(Vec::len).sum();
     }
 }
 
