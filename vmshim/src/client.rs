@@ -150,3 +150,121 @@ impl Told {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::Server;
+    use crate::supervise::Board;
+    use std::sync::{Arc, Mutex};
+    use std::time::Instant;
+
+    struct Supervisor {
+        board: Arc<Board>,
+        server: Server,
+        client: Client,
+        _dir: tempfile::TempDir,
+    }
+
+    async fn supervisor() -> Supervisor {
+        let dir = tempfile::tempdir().unwrap();
+        let board = Arc::new(Board::new(Instant::now()));
+        let socket = Socket::Control.path(dir.path());
+        let server = Server::start(&socket, Arc::clone(&board)).unwrap();
+        let client = Client::connect(dir.path()).await.unwrap();
+        Supervisor {
+            board,
+            server,
+            client,
+            _dir: dir,
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_not_running() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(matches!(
+            Client::connect(dir.path()).await,
+            Err(Error::NotRunning)
+        ));
+        drop(std::os::unix::net::UnixListener::bind(dir.path().join("ctl")).unwrap());
+        assert!(
+            matches!(Client::connect(dir.path()).await, Err(Error::NotRunning)),
+            "a dead socket"
+        );
+    }
+
+    #[tokio::test]
+    async fn waiting_hears_each_phase_and_note_once() {
+        let Supervisor { board, client, .. } = &supervisor().await;
+        board.note("a note".to_owned());
+        let heard = Mutex::new(Vec::new());
+        let progress = |event: Event<'_>| heard.lock().unwrap().push(format!("{event:?}"));
+        let story = async {
+            board.phase("one");
+            client.status().await.unwrap(); // the watcher's turn
+            board.phase("one");
+            client.status().await.unwrap();
+            board.update(|status| status.state = State::Ready);
+        };
+        let (ready, ()) = tokio::join!(client.wait_ready(&progress), story);
+        assert_eq!(ready.unwrap().state, State::Ready);
+        assert_eq!(
+            heard.into_inner().unwrap(),
+            ["Note(\"a note\")", "Phase(\"one\")"]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_failure_reaches_who_waits() {
+        let Supervisor {
+            board,
+            client,
+            server,
+            _dir,
+        } = supervisor().await;
+        let story = async {
+            client.status().await.unwrap();
+            board.finish(&Err(crate::lock::Error::Taken.into()));
+        };
+        let (ready, ()) = tokio::join!(client.wait_ready(&crate::progress::Silent), story);
+        let error = ready.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the sandbox is already running or being changed"
+        );
+        assert_eq!(
+            error.help().unwrap(),
+            "stop it first, or wait for the other command"
+        );
+        server.finish().await;
+    }
+
+    #[tokio::test]
+    async fn a_program_is_refused_before_the_guest_is_ready() {
+        let Supervisor { client, .. } = &supervisor().await;
+        let error = client.exec(&Exec::default()).await.unwrap_err();
+        assert_eq!(error.to_string(), "the sandbox is still starting");
+    }
+
+    #[tokio::test]
+    async fn stop_returns_when_all_is_gone() {
+        let Supervisor {
+            board,
+            client,
+            server,
+            _dir,
+        } = supervisor().await;
+        let story = async {
+            let grace = board.stopped().await;
+            assert_eq!(grace, Duration::from_secs(7));
+            board.stop(Duration::ZERO);
+            assert_eq!(board.stopped().await, grace, "the first to ask decides");
+            board.finish(&Ok(()));
+            server.finish().await;
+        };
+        let (stopped, ()) = tokio::join!(client.stop(Duration::from_secs(7)), story);
+        stopped.unwrap();
+        assert!(matches!(client.status().await, Err(Error::NotRunning)));
+    }
+}

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::codec::Framed;
-use vmshim::attach::{AttachError, Event, converse};
+use vmshim::attach::{AttachError, Event, converse, started};
 use wire::exec::{ExecErrorKind, Exit, GuestCodec, STDIN_WINDOW, ToHost};
 use wire::message::{Exec, Tty};
 
@@ -192,6 +192,21 @@ async fn a_program_that_cannot_start_says_why() {
         error.to_string(),
         "`no-such-program` is not found in the sandbox"
     );
+}
+
+#[tokio::test]
+async fn a_detached_program_is_seen_to_start_or_not() {
+    let detached = |program: &str| Exec {
+        argv: vec![program.into()],
+        detach: true,
+        ..Exec::default()
+    };
+    let (stream, server) = start(detached("true"));
+    started(stream).await.unwrap();
+    server.await.unwrap().unwrap();
+    let (stream, _server) = start(detached("no-such-program"));
+    let error = started(stream).await.unwrap_err();
+    assert!(matches!(error, AttachError::Exec(_)), "{error:?}");
 }
 
 /// A guest that says this and closes.

@@ -129,9 +129,12 @@ async fn what_a_guest_can_do_wrong() {
             "the guest gave an answer to another question",
         ),
         (
-            &[hello(PROTOCOL), Reply::Failed("the sandbox is full".into())],
+            &[
+                hello(PROTOCOL),
+                Reply::Failed("the sandbox\x1b[2J is full".into()),
+            ],
             |error| matches!(error, GuestError::Refused(_)),
-            "the sandbox is full",
+            "the sandbox\u{fffd}[2J is full",
         ),
         (
             &[hello(PROTOCOL)],

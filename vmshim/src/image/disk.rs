@@ -142,6 +142,16 @@ mod tests {
     }
 
     #[test]
+    fn a_full_disk_is_noticed_before_anything_is_made() {
+        let error = ensure(Path::new("/proc/data.ext4"), 1 << 20).unwrap_err(); // procfs has no room at all
+        assert_eq!(
+            error.to_string(),
+            "`/proc` has only 0 MiB of free disk space"
+        );
+        assert_eq!(error.help().unwrap(), "free at least 256 MiB and try again");
+    }
+
+    #[test]
     fn a_missing_folder_is_named() {
         let error = ensure(Path::new("/nonexistent/folder/data.ext4"), 1 << 20).unwrap_err();
         assert_eq!(

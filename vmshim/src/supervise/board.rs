@@ -19,7 +19,7 @@ pub(crate) struct Board {
 }
 
 impl Board {
-    pub(super) fn new(started: Instant) -> Self {
+    pub(crate) fn new(started: Instant) -> Self {
         let status = Status {
             state: State::Starting {
                 phase: "starting".to_owned(),
@@ -47,11 +47,11 @@ impl Board {
         self.status.subscribe()
     }
 
-    pub(super) fn update(&self, change: impl FnOnce(&mut Status)) {
+    pub(crate) fn update(&self, change: impl FnOnce(&mut Status)) {
         self.status.send_modify(change);
     }
 
-    pub(super) fn phase(&self, phase: &str) {
+    pub(crate) fn phase(&self, phase: &str) {
         self.update(|status| {
             status.state = State::Starting {
                 phase: phase.to_owned(),
@@ -59,12 +59,17 @@ impl Board {
         });
     }
 
-    pub(super) fn note(&self, note: String) {
+    pub(crate) fn note(&self, note: String) {
         self.update(|status| {
             if !status.notes.contains(&note) {
                 status.notes.push(note);
             }
         });
+    }
+
+    /// Whether programs could run at some time.
+    pub(super) fn was_ready(&self) -> bool {
+        self.status.borrow().timings.is_some()
     }
 
     /// Milliseconds since the supervisor began.
@@ -82,7 +87,7 @@ impl Board {
     }
 
     /// Completes when the sandbox is asked to end, with the time that the guest has.
-    pub(super) async fn stopped(&self) -> Duration {
+    pub(crate) async fn stopped(&self) -> Duration {
         let mut stop = self.stop.subscribe();
         let asked = stop.wait_for(Option::is_some).await.ok();
         asked.and_then(|grace| *grace).unwrap_or_default()
@@ -94,7 +99,7 @@ impl Board {
     }
 
     /// Says how it ended. Nothing of the sandbox may be left by now.
-    pub(super) fn finish(&self, outcome: &Result<(), Error>) {
+    pub(crate) fn finish(&self, outcome: &Result<(), Error>) {
         let state = match outcome {
             Ok(()) => State::Stopped,
             Err(error) => State::Failed {

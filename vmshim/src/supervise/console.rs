@@ -50,6 +50,17 @@ pub(super) fn last_words(spec: &Spec) -> String {
         .to_owned()
 }
 
+/// The panic of the guest's kernel, if it had one.
+pub(super) fn panic(spec: &Spec) -> Option<String> {
+    let text = fs::read(spec.console_log()).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let line = text
+        .lines()
+        .rev()
+        .find(|line| line.contains("Kernel panic - "))?;
+    Some(line.trim().to_owned())
+}
+
 /// Two files: `path` grows, and becomes `path` with `.1` when it is full.
 struct Ring {
     path: PathBuf,

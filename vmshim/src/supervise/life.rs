@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use wire::message::{Configure, Share, User};
 
@@ -11,23 +12,42 @@ use super::vmm::{End, Vmm};
 use super::{Board, Error, console, proxy};
 use crate::engine::accel::{self, Accel, Findings};
 use crate::engine::qemu::{self, Qemu};
-use crate::engine::share_tag;
+use crate::engine::{Engine, share_tag};
 use crate::guest::{GuestError, Session};
-use crate::spec::{Socket, Spec};
+use crate::spec::{AccelChoice, Socket, Spec};
 use crate::status::{HostClock, State, Timings};
 use crate::tool;
 
-/// How long a guest on KVM may take to say hello. It takes less than a second where KVM works.
-const KVM_PATIENCE: Duration = Duration::from_secs(15);
-/// How long an emulated guest may take: seconds on an idle machine, far more on a loaded one.
-const TCG_PATIENCE: Duration = Duration::from_secs(180);
 /// The share of the time for an orderly end that programs in the guest get; the rest is for disks.
 const GUESTS_PART: f32 = 0.7;
 
-/// What runs while the guest runs.
-struct Sandbox {
-    shares: Shares,
-    vmm: Vmm,
+/// What a life depends on besides its spec.
+struct Means<'a> {
+    engine: &'a dyn Engine,
+    findings: Findings,
+    patience: Patience,
+}
+
+/// How long a guest may take to say hello.
+struct Patience {
+    /// On KVM: it takes less than a second where KVM works.
+    kvm: Duration,
+    /// Emulated: seconds on an idle machine, far more on a loaded one.
+    tcg: Duration,
+}
+
+impl Patience {
+    const USUAL: Self = Self {
+        kvm: Duration::from_secs(15),
+        tcg: Duration::from_secs(180),
+    };
+
+    fn with(&self, accel: Accel) -> Duration {
+        match accel {
+            Accel::Kvm => self.kvm,
+            Accel::Tcg => self.tcg,
+        }
+    }
 }
 
 /// Starts the sandbox, waits for its end and takes everything away.
@@ -36,46 +56,75 @@ pub(super) async fn live(spec: &Spec, board: &Arc<Board>) -> Result<(), Error> {
         let (program, package) = (qemu::PROGRAM.to_owned(), qemu::PACKAGE);
         return Err(tool::Error::Missing { program, package }.into());
     }
-    let proxy = proxy::keep(spec.clone());
-    tokio::select! {
-        ended = boot_and_run(spec, board) => ended,
-        () = proxy => Ok(()), // never: it is dropped, and so killed, when the sandbox ends
-    }
+    let means = Means {
+        engine: &Qemu::new(),
+        findings: Findings::gather(&spec.cache_dir),
+        patience: Patience::USUAL,
+    };
+    let (end, ended) = oneshot::channel::<()>();
+    let proxy = tokio::spawn(proxy::keep(spec.clone(), async { drop(ended.await) }));
+    let outcome = boot_and_run(spec, board, &means).await;
+    drop(end);
+    let _ = proxy.await;
+    outcome
 }
 
-async fn boot_and_run(spec: &Spec, board: &Arc<Board>) -> Result<(), Error> {
-    let (accel, note) = accel::decide(spec.accel, &Findings::gather(&spec.cache_dir))?;
+async fn boot_and_run(spec: &Spec, board: &Arc<Board>, means: &Means<'_>) -> Result<(), Error> {
+    let (accel, note) = accel::decide(spec.accel, &means.findings)?;
     note.into_iter().for_each(|note| board.note(note));
-    match attempt(spec, accel, board).await {
-        Err(Error::Silent { seconds, .. }) if accel == Accel::Kvm => {
-            let reason = format!("a guest gave no sign of life on KVM for {seconds} seconds");
-            // Not remembered means only that the next start waits as long.
-            let _ = accel::remember_failure(&spec.cache_dir, &reason);
-            board.note(accel::emulating(&reason));
-            attempt(spec, Accel::Tcg, board).await
-        }
-        outcome => outcome,
+    let outcome = attempt(spec, accel, board, means).await;
+    let Some(reason) = kvm_failure(&outcome).filter(|_| accel == Accel::Kvm) else {
+        return outcome;
+    };
+    if spec.accel == AccelChoice::Kvm || board.was_ready() {
+        return outcome;
+    }
+    // Not remembered means only that the next start waits as long.
+    let _ = accel::remember_failure(&spec.cache_dir, &reason);
+    board.note(accel::emulating(&reason));
+    attempt(spec, Accel::Tcg, board, means).await
+}
+
+/// What KVM is blamed for when a guest on it never got ready.
+fn kvm_failure(outcome: &Result<(), Error>) -> Option<String> {
+    match outcome {
+        Err(Error::Silent { seconds, .. }) => Some(format!(
+            "a guest gave no sign of life on KVM for {seconds} seconds"
+        )),
+        Err(Error::Vmm { said, .. }) => Some(format!("a guest on KVM ended at once: {said}")),
+        _ => None,
     }
 }
 
 /// One VM from start to end.
-async fn attempt(spec: &Spec, accel: Accel, board: &Arc<Board>) -> Result<(), Error> {
+async fn attempt(
+    spec: &Spec,
+    accel: Accel,
+    board: &Arc<Board>,
+    means: &Means<'_>,
+) -> Result<(), Error> {
     board.update(|status| status.accel = Some(accel));
     board.phase("sharing folders");
     let shares = Shares::start(spec, board).await?;
     board.phase("booting the guest");
-    let vmm = Vmm::start(spec, accel, &Qemu::new(), board)?;
+    let vmm = Vmm::start(spec, accel, means.engine, board)?;
     let mut sandbox = Sandbox { shares, vmm };
-    let outcome = sandbox.run(spec, accel, board).await;
+    let outcome = sandbox.run(spec, means.patience.with(accel), board).await;
     sandbox.vmm.kill().await;
     sandbox.shares.kill().await;
     outcome
 }
 
+/// What runs while the guest runs.
+struct Sandbox {
+    shares: Shares,
+    vmm: Vmm,
+}
+
 impl Sandbox {
-    async fn run(&mut self, spec: &Spec, accel: Accel, board: &Board) -> Result<(), Error> {
+    async fn run(&mut self, spec: &Spec, patience: Duration, board: &Board) -> Result<(), Error> {
         let guest = tokio::select! {
-            guest = boot(spec, accel, board) => match guest {
+            guest = boot(spec, patience, board) => match guest {
                 Ok(guest) => guest,
                 Err(error) => return Err(self.why(error, spec).await),
             },
@@ -84,7 +133,7 @@ impl Sandbox {
         };
         let grace = tokio::select! {
             grace = board.stopped() => grace,
-            ended = self.ended() => return ended,
+            ended = self.ended() => return ended.and_then(|()| calm(spec)),
             () = guest.closed() => return self.lost(spec).await,
         };
         self.stop(&guest, grace, board).await
@@ -122,7 +171,7 @@ impl Sandbox {
     /// The control port broke: the VM is ending, or its init is dead and the VM useless.
     async fn lost(&mut self, spec: &Spec) -> Result<(), Error> {
         match timeout(Duration::from_secs(5), self.ended()).await {
-            Ok(ended) => ended,
+            Ok(ended) => ended.and_then(|()| calm(spec)),
             Err(_) => Err(Error::Lost {
                 console: spec.console_log(),
             }),
@@ -143,13 +192,9 @@ impl Sandbox {
 }
 
 /// From a started VMM to a guest that is ready.
-async fn boot(spec: &Spec, accel: Accel, board: &Board) -> Result<Session, Error> {
+async fn boot(spec: &Spec, patience: Duration, board: &Board) -> Result<Session, Error> {
     let spawned_ms = board.clock_ms();
     let failed = |error| failure(error, spec);
-    let patience = match accel {
-        Accel::Kvm => KVM_PATIENCE,
-        Accel::Tcg => TCG_PATIENCE,
-    };
     let socket = spec.socket(Socket::GuestControl);
     let guest = Session::connect(&socket, patience).await.map_err(failed)?;
     let waiting = guest.hello().await.map_err(failed)?;
@@ -183,6 +228,17 @@ fn unready(ended: Result<(), Error>, spec: &Spec) -> Error {
     }
 }
 
+/// A guest's kernel that panics powers off too.
+fn calm(spec: &Spec) -> Result<(), Error> {
+    match console::panic(spec) {
+        None => Ok(()),
+        Some(said) => Err(Error::Vmm {
+            said,
+            console: spec.console_log(),
+        }),
+    }
+}
+
 fn failure(error: GuestError, spec: &Spec) -> Error {
     let console = spec.console_log();
     match error {
@@ -213,5 +269,72 @@ fn configuration(spec: &Spec) -> Configure {
         env: spec.env.clone(),
         user: User::default(),
         time_unix_ns: u64::try_from(now.as_nanos()).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::tests::spec;
+
+    /// No guest ever says hello: the helper sleeps, or fails at once.
+    async fn boot_in_vain(helper: &str, choice: AccelChoice) -> (Error, Vec<String>, bool) {
+        let dir = tempfile::tempdir().unwrap();
+        let spec = Spec {
+            state_dir: dir.path().into(),
+            runtime_dir: dir.path().into(),
+            cache_dir: dir.path().into(),
+            shares: Vec::new(),
+            accel: choice,
+            helper_command: vec!["sh".into(), "-c".into(), helper.into(), "helper".into()],
+            ..spec()
+        };
+        let board = Arc::new(Board::new(std::time::Instant::now()));
+        let means = Means {
+            engine: &Qemu::new(),
+            findings: Findings {
+                device: Ok(()),
+                processor: true,
+                remembered: None,
+            },
+            patience: Patience {
+                kvm: Duration::from_secs(1),
+                tcg: Duration::from_millis(300),
+            },
+        };
+        let error = boot_and_run(&spec, &board, &means).await.unwrap_err();
+        let remembered = Findings::gather(dir.path()).remembered.is_some();
+        (error, board.status().notes, remembered)
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_kvm_never_starts_is_emulated() {
+        let (error, notes, remembered) = boot_in_vain("exec sleep 1000", AccelChoice::Auto).await;
+        assert!(
+            matches!(error, Error::Silent { seconds: 0, .. }),
+            "the second try: {error}"
+        );
+        let said = "running without KVM, which is slower: a guest gave no sign of life on KVM for 1 seconds";
+        assert_eq!(notes, [said]);
+        assert!(remembered);
+    }
+
+    #[tokio::test]
+    async fn a_vmm_that_fails_on_kvm_is_tried_again_without() {
+        let (error, notes, remembered) =
+            boot_in_vain("echo no kvm today >&2; exit 1", AccelChoice::Auto).await;
+        assert!(matches!(error, Error::Vmm { .. }), "{error}");
+        assert!(
+            notes[0].ends_with("a guest on KVM ended at once: no kvm today"),
+            "{notes:?}"
+        );
+        assert!(remembered);
+    }
+
+    #[tokio::test]
+    async fn kvm_by_demand_is_not_replaced() {
+        let (error, notes, remembered) = boot_in_vain("exec sleep 1000", AccelChoice::Kvm).await;
+        assert!(matches!(error, Error::Silent { seconds: 1, .. }), "{error}");
+        assert!(notes.is_empty() && !remembered);
     }
 }

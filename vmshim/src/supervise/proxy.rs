@@ -4,8 +4,9 @@ use std::fs::File;
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::spec::Spec;
 
@@ -14,21 +15,41 @@ const HEALTHY: Duration = Duration::from_secs(5);
 /// The first wait and the longest: a broken proxy must not be busy work, a mended one must not be awaited.
 const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
 
-/// Runs the proxy, again and again, until this future is dropped.
-pub(super) async fn keep(spec: Spec) {
+/// How long the proxy may take to finish its log when the sandbox ends.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Runs the proxy, again and again, until `end`.
+pub(super) async fn keep(spec: Spec, end: impl Future<Output = ()>) {
+    let mut end = std::pin::pin!(end);
     let [shortest, longest] = PAUSES;
     let mut pause = shortest;
     loop {
         let began = Instant::now();
         if let Ok(mut proxy) = start(&spec) {
-            let _ = proxy.wait().await;
+            tokio::select! {
+                _ = proxy.wait() => {}
+                () = &mut end => return dismiss(proxy).await,
+            }
         }
         pause = if began.elapsed() >= HEALTHY {
             shortest
         } else {
             (pause * 2).min(longest)
         };
-        tokio::time::sleep(pause).await;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = &mut end => return,
+        }
+    }
+}
+
+/// Asks the proxy to end, and ends it if it does not.
+async fn dismiss(mut proxy: Child) {
+    if let Some(pid) = proxy.id().and_then(|pid| Pid::from_raw(pid.cast_signed())) {
+        let _ = kill_process(pid, Signal::TERM);
+    }
+    if timeout(FAREWELL, proxy.wait()).await.is_err() {
+        let _ = proxy.kill().await;
     }
 }
 
@@ -55,8 +76,8 @@ fn start(spec: &Spec) -> std::io::Result<Child> {
 
 /// The proxy is not a helper of ours, so it is bound to the supervisor from here.
 fn die_with(parent: i32) -> std::io::Result<()> {
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
-    let alive = rustix::process::getppid().map(rustix::process::Pid::as_raw_nonzero);
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    let alive = rustix::process::getppid().map(Pid::as_raw_nonzero);
     if alive.is_some_and(|pid| pid.get() == parent) {
         return Ok(());
     }
