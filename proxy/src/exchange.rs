@@ -20,6 +20,7 @@ use crate::gate::Route;
 use crate::headers::{self, Trailers, Upgrade};
 use crate::http1::guard::Busy;
 use crate::http1::head::HeadError;
+use crate::pages;
 use crate::record::{Record, Traffic};
 use crate::request::Asked;
 use crate::route::upgraded::{self, Sides};
@@ -39,6 +40,9 @@ pub(crate) async fn answer(
     busy: Busy,
 ) -> Response<Answer> {
     let context = session.context.clone();
+    if let Some(page) = pages::answer(&session, &request) {
+        return page;
+    }
     let format = Format::of(request.headers());
     let asked = session.scope.asked(request.uri(), request.headers());
     let mut record = context

@@ -23,6 +23,7 @@ mod live;
 mod local;
 mod metrics;
 mod options;
+mod pages;
 mod record;
 mod request;
 mod resolve;

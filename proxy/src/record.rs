@@ -1,8 +1,9 @@
 //! A request while it happens: what will be its log line.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -18,12 +19,17 @@ const MAX_METHOD: usize = 32;
 const MAX_URL: usize = 1024;
 const MAX_MESSAGE: usize = 512;
 
+/// Refused requests kept to be shown.
+const TROUBLES: usize = 32;
+
 /// Where finished requests go.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     sandbox: String,
     log: Log,
     metrics: Metrics,
+    /// The last requests that were refused or failed, newest last.
+    troubles: Mutex<VecDeque<Event>>,
 }
 
 impl Recorder {
@@ -32,6 +38,25 @@ impl Recorder {
             sandbox: clean(sandbox, 128),
             log,
             metrics: Metrics::default(),
+            troubles: Mutex::default(),
+        }
+    }
+
+    /// The last requests that were refused or failed, newest last.
+    pub(crate) fn troubles(&self) -> Vec<Event> {
+        let troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        troubles.iter().cloned().collect()
+    }
+
+    fn write(&self, event: Box<Event>) {
+        self.metrics.finished(&event);
+        self.log.write(&event);
+        if event.reason.is_some() {
+            let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+            if troubles.len() >= TROUBLES {
+                troubles.pop_front();
+            }
+            troubles.push_back(*event);
         }
     }
 
@@ -226,8 +251,7 @@ impl Record {
         event.bytes_up = self.traffic.up.load(Ordering::Relaxed);
         event.bytes_down = self.traffic.down.load(Ordering::Relaxed);
         event.duration_ms = millis(self.began);
-        self.recorder.metrics.finished(&event);
-        self.recorder.log.write(&event);
+        self.recorder.write(event);
     }
 
     /// Ends it without a line: what it stood for is recorded elsewhere.

@@ -50,7 +50,8 @@ async fn streams_share_a_connection_to_the_origin() {
 /// The client is offered what the origin speaks.
 #[tokio::test(flavor = "multi_thread")]
 async fn protocols_are_mirrored() {
-    let rows: &[(&[&[u8]], &[&[u8]], Option<&[u8]>)] = &[
+    type Alpn = &'static [&'static [u8]];
+    let rows: &[(Alpn, Alpn, Option<&[u8]>)] = &[
         (BOTH, BOTH, Some(b"h2")),
         (&[b"http/1.1"], BOTH, Some(b"http/1.1")),
         (BOTH, &[b"http/1.1"], Some(b"http/1.1")),

@@ -17,6 +17,7 @@ mod framing;
 mod http2;
 mod intercept;
 mod names;
+mod pages;
 mod policy;
 mod streaming;
 mod upgrade;

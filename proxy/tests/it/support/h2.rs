@@ -37,12 +37,14 @@ pub(crate) fn piped() -> (mpsc::Sender<Frame<Bytes>>, Body) {
 
 type Handler = Arc<dyn Fn(Request<Incoming>) -> Response<Body> + Send + Sync>;
 
+/// Version, `:authority` or `Host`, path and fields of a request.
+type Seen = (http::Version, String, String, HeaderMap);
+
 /// An origin that speaks whatever its TLS configuration settles on.
 pub(crate) struct Origin {
     pub(crate) address: SocketAddr,
     pub(crate) connections: Arc<AtomicUsize>,
-    /// Version, `:authority` or `Host`, path and fields of each request.
-    pub(crate) requests: Arc<Mutex<Vec<(http::Version, String, String, HeaderMap)>>>,
+    pub(crate) requests: Arc<Mutex<Vec<Seen>>>,
 }
 
 impl Origin {

@@ -1,0 +1,67 @@
+//! What the proxy tells about itself.
+
+use crate::support::World;
+use crate::support::world::{config, deny};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_explains_the_last_denials() {
+    let world = World::new(&config("deny", &[], &["blocked.test"], &[])).await;
+    for address in [
+        "/.sandbox/why",
+        "http://host.docker.internal:3128/.sandbox/why",
+        "http://localhost:3128/.sandbox/why",
+    ] {
+        let request = format!(
+            "GET {address} HTTP/1.1\r\nHost: host.docker.internal:3128\r\nConnection: close\r\n"
+        );
+        let before = world.raw(format!("{request}\r\n")).await.unwrap();
+        assert_eq!(before.status, 200, "{address}");
+        world.get("blocked.test", "/secret?q").await;
+        let text = world.raw(format!("{request}\r\n")).await.unwrap().body;
+        assert!(
+            text.contains("GET http://blocked.test/secret denied\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("rule: block blocked.test (proxy-config.json:1)"),
+            "{text}"
+        );
+        let json = world
+            .raw(format!("{request}Accept: application/json\r\n\r\n"))
+            .await
+            .unwrap();
+        let events: Vec<proxy::audit::Event> = serde_json::from_str(&json.body).unwrap();
+        assert_eq!(events.last().unwrap().reason.as_deref(), Some("host-rule"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_are_the_proxys_own_only() {
+    let world = World::new(&deny(&[])).await;
+    let get =
+        |target: &str| format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let rows = [
+        ("/.sandbox/ca.crt", 200),
+        ("/.sandbox/health", 200),
+        ("/.sandbox/other", 404),
+        ("/", 400),
+        ("/index.html", 400),
+    ];
+    for (target, status) in rows {
+        assert_eq!(
+            world.raw(get(target)).await.unwrap().status,
+            status,
+            "{target}"
+        );
+    }
+    assert_eq!(
+        world.raw(get("/.sandbox/ca.crt")).await.unwrap().body,
+        world.ca()
+    );
+    // Another host's page of that name is that host's.
+    assert_eq!(world.get("evil.test", "/.sandbox/why").await.status, 403);
+    assert_eq!(
+        world.get("localhost:3129", "/.sandbox/why").await.status,
+        403
+    );
+}
