@@ -16,7 +16,7 @@ pub(crate) fn big() -> Vec<u8> {
             .wrapping_add(1);
         (state >> 56) as u8
     };
-    (0..2 << 20).map(|_| noise()).collect()
+    (0..1 << 20).map(|_| noise()).collect()
 }
 
 /// Files that the finished template must have, and their content.

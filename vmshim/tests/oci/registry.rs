@@ -137,7 +137,7 @@ pub(crate) struct Flaky {
 }
 
 impl Flaky {
-    pub(crate) const CUT: u64 = 400_000;
+    pub(crate) const CUT: u64 = 200_000;
 
     pub(crate) fn start(to: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

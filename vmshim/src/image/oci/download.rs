@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use oci_client::client::{BlobResponse, Client, SizedStream};
-use oci_client::errors::OciDistributionError as Answer;
 use sha2::{Digest as _, Sha256};
 
 use super::Reference;
@@ -96,8 +95,8 @@ pub(super) async fn to_file(
 /// Whether the same request may succeed a moment later.
 fn may_pass(error: &Error) -> bool {
     match error {
-        Error::Unreachable { .. } | Error::Busy { .. } => true,
-        Error::Answer { source, .. } => matches!(**source, Answer::ServerError { code: 500.., .. }),
+        Error::Unreachable { source, .. } | Error::Answer { source, .. } => source.passing,
+        Error::Busy { .. } => true,
         _ => false,
     }
 }

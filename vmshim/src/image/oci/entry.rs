@@ -276,3 +276,6 @@ fn bounded<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<Vec<u8>, Error> {
     entry.read_to_end(&mut text)?;
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests;

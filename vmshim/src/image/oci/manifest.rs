@@ -13,6 +13,9 @@ const MOST_LAYERS: usize = 1024;
 /// Indexes in indexes.
 const DEEPEST_INDEX: usize = 4;
 
+/// Platforms named in an error.
+const MOST_NAMED: usize = 8;
+
 /// Why a document is of no use.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -83,7 +86,8 @@ impl Platform {
 
 impl std::fmt::Display for Platform {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.os, self.architecture)
+        let (os, architecture) = (self.os.escape_debug(), self.architecture.escape_debug());
+        write!(f, "{os}/{architecture}")
     }
 }
 
@@ -154,6 +158,7 @@ fn choose<'a>(entries: &'a [Descriptor], wanted: &Platform) -> Result<&'a Descri
             .collect();
         found.sort();
         found.dedup();
+        found.truncate(MOST_NAMED);
         Error::Platform {
             wanted: wanted.to_string(),
             found: match found.len() {

@@ -94,13 +94,44 @@ fn copy(
 }
 
 fn of_layer(index: usize) -> impl FnOnce(entry::Error) -> Error {
-    move |source| Error::Layer {
-        number: index + 1,
-        source,
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    move |source| match source {
+        // Content streams from layer to image; these can only be the image's side of it.
+        entry::Error::Read(error)
+            if matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge) =>
+        {
+            Error::Write(error)
+        }
+        source => Error::Layer {
+            number: index + 1,
+            source,
+        },
     }
 }
 
 fn share(done: usize, all: usize) -> u8 {
     let percent = done * 100 / all.max(1);
     u8::try_from(percent).unwrap_or(100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::ErrorKind;
+
+    #[test]
+    fn a_full_disk_is_not_the_layers_fault() {
+        let rows = [
+            (ErrorKind::StorageFull, "the template could not be written"),
+            (
+                ErrorKind::QuotaExceeded,
+                "the template could not be written",
+            ),
+            (ErrorKind::InvalidData, "layer 1 of the image is not usable"),
+        ];
+        for (kind, wanted) in rows {
+            let error = of_layer(0)(entry::Error::Read(kind.into()));
+            assert_eq!(error.to_string(), wanted);
+        }
+    }
 }

@@ -18,6 +18,9 @@ use crate::progress::{Event, Progress};
 /// Layers that are fetched at the same time.
 const PARALLEL: usize = 4;
 
+/// The most bytes that all layers of an image may have as the registry sends them.
+const LARGEST_IMAGE: u64 = 64 << 30;
+
 /// The cache folder for compressed layers.
 const KIND: &str = "layers";
 
@@ -31,7 +34,7 @@ pub enum Error {
         registry: String,
         /// What the client says.
         #[source]
-        source: Box<Answer>,
+        source: Said,
     },
     /// Not without other credentials. Some registries say so of images that do not exist.
     #[error("the registry `{registry}` does not give out `{image}`")]
@@ -62,13 +65,13 @@ pub enum Error {
         registry: String,
         /// What the client says.
         #[source]
-        source: Box<Answer>,
+        source: Said,
     },
     /// Content that is not what its digest promised.
     #[error("the registry sent damaged content")]
     Mismatch(#[from] Mismatch),
-    /// A blob larger or smaller than its descriptor promised.
-    #[error("the registry sent content of another size than it promised")]
+    /// Content larger than its descriptor promised, or than any image is.
+    #[error("the registry sent or promised more than an image has")]
     Size,
     /// A document about the image is of no use.
     #[error("`{image}` cannot be used")]
@@ -111,6 +114,37 @@ impl Error {
     }
 }
 
+/// What the client or the registry said, made fit for a terminal.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct Said {
+    text: String,
+    /// Whether asking again may help.
+    pub(super) passing: bool,
+}
+
+impl Said {
+    fn new(answer: &Answer) -> Self {
+        let passing = match answer {
+            Answer::ServerError { code, .. } => *code >= 500,
+            Answer::RequestError(_) | Answer::IoError(_) => true,
+            _ => false,
+        };
+        // The library's error for a failed request names its cause only as its source.
+        let mut text = answer.to_string();
+        let mut cause = std::error::Error::source(answer);
+        while let Some(error) = cause {
+            text = error.to_string();
+            cause = error.source();
+        }
+        let text = text.chars().take(300).flat_map(char::escape_debug);
+        Self {
+            text: text.collect(),
+            passing,
+        }
+    }
+}
+
 /// An image in a registry.
 pub(super) struct Remote<'a> {
     reference: &'a Reference,
@@ -138,7 +172,7 @@ impl<'a> Remote<'a> {
         };
         let client = Client::try_from(config).map_err(|source| Error::Answer {
             registry,
-            source: Box::new(source),
+            source: Said::new(&source),
         })?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -192,6 +226,10 @@ impl<'a> Remote<'a> {
         config: &Config,
         progress: &dyn Progress,
     ) -> Result<Vec<Layer>, Error> {
+        let sizes = manifest.layers.iter().map(|layer| layer.size);
+        if sizes.fold(0, u64::saturating_add) > LARGEST_IMAGE {
+            return Err(Error::Size);
+        }
         progress.event(Event::Phase("fetching the layers"));
         self.fetch(cache, &manifest.layers, progress)?;
         manifest
@@ -315,8 +353,8 @@ pub(super) fn explain(reference: &Reference, answer: Answer) -> Error {
     use oci_client::errors::OciErrorCode as Code;
     let registry = reference.registry().to_owned();
     let image = reference.to_string();
-    let source = Box::new(answer);
-    match &*source {
+    let source = Said::new(&answer);
+    match answer {
         Answer::RequestError(_) | Answer::IoError(_) => Error::Unreachable { registry, source },
         Answer::UnauthorizedError { .. } | Answer::AuthenticationFailure(_) => {
             Error::Denied { registry, image }
