@@ -21,7 +21,7 @@ use wire::message::{Exec, Tty};
 
 pub use events::Event;
 use events::{Source, signals};
-pub use frames::converse;
+pub use frames::{converse, started};
 use raw::RawMode;
 
 /// One read of input, and so at most one frame.
@@ -63,12 +63,16 @@ pub fn stdin_is_tty() -> bool {
     isatty(rustix::stdio::stdin().as_fd())
 }
 
-/// Connects this process's standard streams with the program that the stream was opened for. The
-/// terminal is as before when this returns, fails, panics or is cancelled.
+/// Connects this process's standard streams with the program that the stream was opened for; one that
+/// is detached is only seen to start. The terminal is as before when this returns, fails, panics or is
+/// cancelled.
 pub async fn attach<S>(stream: S, exec: &Exec) -> Result<Exit, AttachError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    if exec.detach {
+        return started(stream).await.map(|()| Exit::Code(0));
+    }
     let source = match exec.tty {
         Some(_) => Source::Terminal,
         None => Source::Process,

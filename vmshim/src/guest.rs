@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use wire::PROTOCOL;
 use wire::message::{self, Configure, Exec, Hello, MessageError, Reply, Request, Timings};
 use wire::mux::{Opener, Stream};
+use wire::text::printable;
 
 use crate::channel;
 
@@ -72,9 +73,10 @@ impl Session {
     /// Hears who the guest is.
     pub async fn hello(&self) -> Result<Waiting, GuestError> {
         let mut stream = self.request(&Request::Boot).await?;
-        let Reply::Hello(hello) = answer(&mut stream).await? else {
+        let Reply::Hello(mut hello) = answer(&mut stream).await? else {
             return Err(GuestError::Unexpected);
         };
+        hello.kernel = printable(&hello.kernel);
         if hello.protocol != PROTOCOL {
             return Err(GuestError::Protocol(hello.protocol));
         }
@@ -112,7 +114,7 @@ impl Waiting {
         message::write(&mut self.stream, config).await?;
         match answer(&mut self.stream).await? {
             Reply::Ready(timings) => Ok(timings),
-            Reply::Failed(sentence) => Err(GuestError::Refused(sentence)),
+            Reply::Failed(sentence) => Err(GuestError::Refused(printable(&sentence))),
             Reply::Hello(_) | Reply::Stopping => Err(GuestError::Unexpected),
         }
     }

@@ -28,7 +28,9 @@ pub fn run(booted: Booted) -> io::Result<Infallible> {
 async fn serve(booted: Booted) -> io::Result<Infallible> {
     let guest = Arc::new(Guest::new(booted, Reaper::of_everything()?));
     let (connected, channel) = watch::channel(None);
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, PROXY_PORT)).await?;
+    // Any address: containers inside reach the relay on their bridge, and nothing outside can, since
+    // the machine has no network interface.
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, PROXY_PORT)).await?;
     tokio::spawn(async move {
         let error = relay::run(listener, channel).await;
         console::error("the relay to the proxy ended", &error);

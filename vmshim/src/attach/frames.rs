@@ -39,6 +39,19 @@ where
     }
 }
 
+/// Waits until a program that runs on by itself has started.
+pub async fn started<S: AsyncRead + Unpin>(stream: S) -> Result<(), AttachError> {
+    match FramedRead::new(stream, HostCodec)
+        .next()
+        .await
+        .transpose()?
+    {
+        Some(ToHost::Started) => Ok(()),
+        Some(ToHost::Error(error)) => Err(error.into()),
+        Some(_) | None => Err(AttachError::Gone),
+    }
+}
+
 /// Takes the guest's frames until the last.
 async fn hear<S, O, E>(
     mut frames: FramedRead<ReadHalf<S>, HostCodec>,

@@ -22,6 +22,7 @@ pub mod exec;
 pub mod message;
 pub mod mux;
 pub mod resync;
+pub mod text;
 
 /// Name of the virtio-serial port whose streams are opened by the host: configuration and exec.
 pub const CONTROL_PORT: &str = "sandbox.control";

@@ -116,6 +116,10 @@ fn connect(
     exec: &Exec,
     account: &Account,
 ) -> Result<Option<OwnedFd>, StartError> {
+    if exec.detach {
+        silent(command);
+        return Ok(None);
+    }
     if let Some(tty) = &exec.tty {
         let terminal = Terminal::open(tty, account)?;
         command.stdin(terminal.slave.try_clone()?);
@@ -123,17 +127,13 @@ fn connect(
         command.stderr(terminal.slave);
         return Ok(Some(terminal.master));
     }
-    if exec.detach {
-        silent(command);
+    let input = if exec.stdin {
+        Stdio::piped()
     } else {
-        let input = if exec.stdin {
-            Stdio::piped()
-        } else {
-            Stdio::null()
-        };
-        command.stdin(input);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    }
+        Stdio::null()
+    };
+    command.stdin(input);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     Ok(None)
 }
 

@@ -6,6 +6,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
 use super::{ExecError, ExecErrorKind, Exit, MAX_PAYLOAD, ToGuest, ToHost};
+use crate::text::printable;
 
 const HEADER: usize = 5;
 
@@ -134,7 +135,7 @@ fn error(class: u8, message: &[u8]) -> Result<ExecError, FrameError> {
     let message = std::str::from_utf8(message).map_err(|_| FrameError::Malformed(ERROR))?;
     Ok(ExecError {
         kind,
-        message: message.to_owned(),
+        message: printable(message),
     })
 }
 

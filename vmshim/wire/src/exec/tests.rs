@@ -120,6 +120,16 @@ fn what_is_not_exactly_right_is_refused() {
 }
 
 #[test]
+fn what_a_guest_says_of_an_error_cannot_command_the_terminal() {
+    let bytes = frame(21, b"\x01\x1b[2J");
+    let (frames, _) = decode(HostCodec, &bytes, 1).unwrap();
+    let [ToHost::Error(error)] = frames.as_slice() else {
+        panic!("{frames:?}")
+    };
+    assert_eq!(error.message, "\u{fffd}[2J");
+}
+
+#[test]
 fn a_length_is_refused_before_its_payload_is_awaited() {
     for len in [MAX_PAYLOAD as u32 + 1, u32::MAX] {
         let header = [&[1], len.to_be_bytes().as_slice()].concat();
