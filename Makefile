@@ -3,12 +3,12 @@
 CARGO ?= cargo
 BIN := target/release/sandbox
 
-.PHONY: run test check lint fmt build setup doc clean
+.PHONY: run test check lint fmt build setup test-setup doc clean
 
 run: setup build ## boot a microVM around this folder and show what it can and cannot reach
 	@./scripts/tour $(BIN)
 
-test: setup ## every test, those that boot microVMs included
+test: test-setup ## every test, those that boot microVMs included
 	@./scripts/test
 
 check: ## the everyday loop: format, clippy and the tests that need no microVM
@@ -31,6 +31,9 @@ build: ## the release binary
 
 setup: ## install the system packages that are missing
 	@./scripts/setup
+
+test-setup: ## install those that only the tests use, too
+	@./scripts/setup test
 
 doc: ## the crates' documentation
 	$(CARGO) doc --workspace --no-deps --open

@@ -8,4 +8,5 @@ mod dns;
 mod edges;
 mod microvm;
 mod origin;
+mod promises;
 mod support;
