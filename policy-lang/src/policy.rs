@@ -100,7 +100,7 @@ impl Policy {
             Some(view) => HostVerdict {
                 action: view.action,
                 reason: Reason::Rule(view.rule),
-                tier: self.tier(view.rule, host),
+                tier: Some(view.tier),
                 by_request,
             },
             None => HostVerdict {
@@ -131,24 +131,6 @@ impl Policy {
                 !verdict.action.is_allow()
                     && matches!(verdict.tier, Some(Tier::ExactPort | Tier::Exact))
             })
-    }
-
-    /// The tier of a rule that decided about `host`.
-    fn tier(&self, rule: RuleId, host: &Host) -> Option<Tier> {
-        if let Some((_, offset)) = rule.as_listed() {
-            // A listed name is about itself or about what lies below it.
-            let listed = self.hosts.listed(offset)?;
-            return Some(match host {
-                Host::Name(name) if name.as_str() == listed.name => Tier::Exact,
-                Host::Name(_) | Host::Addr(_) => Tier::Wildcard,
-            });
-        }
-        match &self.rule(rule)?.effect {
-            Effect::Host(_, pattern)
-            | Effect::Request(_, pattern, _)
-            | Effect::BypassHost(pattern) => Some(pattern.tier()),
-            Effect::Net(..) | Effect::BypassNet(_) => None,
-        }
     }
 
     /// May a request with this method and target in origin form (path and query) be sent to `target`?
@@ -309,9 +291,7 @@ impl Policy {
             ListMark::Hosts => self.hosts.listed(offset),
             ListMark::Bypass => self.bypass_hosts.listed(offset),
         };
-        listed
-            .and_then(|listed| listed.to_rule(mark))
-            .map(Cow::Owned)
+        listed.map(Cow::Owned)
     }
 
     /// Every rule but the names of list files, the built-in ones last.

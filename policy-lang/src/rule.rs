@@ -20,7 +20,7 @@ pub(crate) enum ListMark {
 
 impl RuleId {
     /// Bytes of list files that identifiers can tell apart.
-    pub(crate) const LIST_BYTES: usize = 1 << 30;
+    pub(crate) const LIST_BYTES: usize = 1 << 29;
 
     /// The rule at an offset of a table's list files.
     pub(crate) fn listed(mark: ListMark, offset: u32) -> Self {

@@ -306,7 +306,7 @@ impl<'g, 'l> Gatherer<'g, 'l> {
         if self.list_bytes > RuleId::LIST_BYTES {
             let (name, reason) = (
                 name.into(),
-                "all lists together have more than 1 GiB".into(),
+                "all lists together have more than 512 MiB".into(),
             );
             let problem = Problem::Unreadable { name, reason };
             return self.errors.push(place.error(rule.subject.span, problem));

@@ -4,6 +4,10 @@
 const SLOTS: usize = 12;
 /// Values a bucket is meant to hold: 7.1 bytes a value, and one lookup in eight looks at a second line.
 const MEANT: usize = 9;
+/// Bits of a value; the other three say what it means.
+const VALUE_BITS: u32 = 29;
+const VALUE_MASK: u32 = (1 << VALUE_BITS) - 1;
+const LONGER: u32 = 1 << 31;
 
 /// What a value means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,22 +23,45 @@ pub(crate) enum Kind {
     Place = 3,
 }
 
-impl Kind {
-    fn from_bits(bits: u8) -> Self {
-        match bits & 3 {
-            0 => Self::Exact,
-            1 => Self::Below,
-            2 => Self::Both,
-            _ => Self::Place,
+/// What is stored under a hash: two bits of kind, whether there are rules about names below, and a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Entry(u32);
+
+impl Entry {
+    /// Says that there are rules about names below, and nothing about the name itself.
+    const MARKER: Self = Self(LONGER | (Kind::Place as u32) << VALUE_BITS | VALUE_MASK);
+    pub(super) fn new(kind: Kind, value: u32) -> Self {
+        Self((kind as u32) << VALUE_BITS | value & VALUE_MASK)
+    }
+
+    pub(super) fn kind(self) -> Kind {
+        match self.0 >> VALUE_BITS & 3 {
+            0 => Kind::Exact,
+            1 => Kind::Below,
+            2 => Kind::Both,
+            _ => Kind::Place,
         }
+    }
+
+    pub(super) fn value(self) -> u32 {
+        self.0 & VALUE_MASK
+    }
+
+    fn has_longer(self) -> bool {
+        self.0 & LONGER != 0
+    }
+
+    fn with_longer(self) -> Self {
+        Self(self.0 | LONGER)
     }
 }
 
-/// What is stored under a hash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) kind: Kind,
-    pub(super) value: u32,
+/// What a lookup finds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found {
+    pub(super) entry: Option<Entry>,
+    /// Whether there may be entries for longer names; `false` is sure.
+    pub(super) longer: bool,
 }
 
 /// 64 bytes, so that a lookup costs one access to memory.
@@ -43,11 +70,9 @@ pub(super) struct Entry {
 struct Bucket {
     /// Eight bits of each hash; 0 is an empty slot.
     tags: [u8; SLOTS],
-    /// Two bits for each slot.
-    kinds: [u8; 3],
     /// Whether something that belongs here lies in the next bucket.
     spilled: bool,
-    values: [u32; SLOTS],
+    entries: [Entry; SLOTS],
 }
 
 /// The table. It finds candidates by eight bits of hash; the caller compares names.
@@ -55,7 +80,7 @@ struct Bucket {
 pub(super) struct Buckets(Vec<Bucket>);
 
 impl Buckets {
-    /// A table for `count` entries, and no more.
+    /// A table for `count` entries and markers, and no more.
     pub(super) fn for_entries(count: usize) -> Self {
         let buckets = count.div_ceil(MEANT).max(1);
         Self(vec![Bucket::default(); buckets])
@@ -63,23 +88,33 @@ impl Buckets {
 
     /// The first entry under `hash` that `is_it` accepts.
     #[inline]
-    pub(super) fn find(&self, hash: u64, mut is_it: impl FnMut(Entry) -> bool) -> Option<Entry> {
+    pub(super) fn find(&self, hash: u64, mut is_it: impl FnMut(Entry) -> bool) -> Found {
+        let mut found = Found {
+            entry: None,
+            longer: false,
+        };
         let mut index = self.home(hash);
         // INVARIANT: there are more slots than entries, so some bucket on the way has not spilled.
         for _ in 0..self.0.len() {
-            let bucket = self.0.get(index)?;
+            let Some(bucket) = self.0.get(index) else {
+                return found;
+            };
             for slot in bucket.tagged(tag(hash)) {
                 let entry = bucket.entry(slot);
-                if is_it(entry) {
-                    return Some(entry);
+                if entry == Entry::MARKER {
+                    found.longer = true;
+                } else if is_it(entry) {
+                    found.longer |= entry.has_longer();
+                    found.entry = Some(entry);
+                    return found;
                 }
             }
             if !bucket.spilled {
-                return None;
+                return found;
             }
             index = self.after(index);
         }
-        None
+        found
     }
 
     pub(super) fn insert(&mut self, hash: u64, entry: Entry) {
@@ -105,13 +140,28 @@ impl Buckets {
             let Some(bucket) = self.0.get_mut(index) else {
                 return;
             };
-            let found = bucket
+            let slot = bucket
                 .tagged(tag(hash))
                 .find(|slot| bucket.entry(*slot) == old);
-            if let Some(slot) = found {
-                return bucket.set(slot, tag(hash), new);
+            if let Some(place) = slot.and_then(|slot| bucket.entries.get_mut(slot)) {
+                *place = new;
+                return;
             }
             index = next;
+        }
+    }
+
+    /// Notes that there are entries for names below the one that `is_it` accepts, which need not be there.
+    ///
+    /// A marker bears no name. Another name with its bucket and tag finds it too, and is looked up once more
+    /// than it need be.
+    pub(super) fn mark(&mut self, hash: u64, is_it: impl FnMut(Entry) -> bool) {
+        match self.find(hash, is_it) {
+            Found { longer: true, .. } => {}
+            Found {
+                entry: Some(entry), ..
+            } => self.replace(hash, entry, entry.with_longer()),
+            Found { entry: None, .. } => self.insert(hash, Entry::MARKER),
         }
     }
 
@@ -122,6 +172,7 @@ impl Buckets {
     }
 
     /// The high bits, scaled to the number of buckets (Lemire's fast range).
+    #[inline]
     fn home(&self, hash: u64) -> usize {
         ((u128::from(hash) * self.0.len() as u128) >> 64) as usize
     }
@@ -173,34 +224,22 @@ impl Bucket {
 
     #[inline]
     fn entry(&self, slot: usize) -> Entry {
-        let kinds = self.kinds.get(slot / 4).copied().unwrap_or(0);
-        Entry {
-            kind: Kind::from_bits(kinds >> (slot % 4 * 2)),
-            value: self.values.get(slot).copied().unwrap_or(0),
-        }
+        self.entries.get(slot).copied().unwrap_or_default()
     }
 
     /// Stores an entry in a free slot; `false` if there is none.
     fn put(&mut self, tag: u8, entry: Entry) -> bool {
-        match self.tags.iter().position(|tag| *tag == 0) {
-            Some(slot) => {
-                self.set(slot, tag, entry);
+        let free = self
+            .tags
+            .iter_mut()
+            .zip(&mut self.entries)
+            .find(|(tag, _)| **tag == 0);
+        match free {
+            Some((tag_place, place)) => {
+                (*tag_place, *place) = (tag, entry);
                 true
             }
             None => false,
-        }
-    }
-
-    fn set(&mut self, slot: usize, tag: u8, entry: Entry) {
-        if let Some(place) = self.tags.get_mut(slot) {
-            *place = tag;
-        }
-        if let Some(place) = self.values.get_mut(slot) {
-            *place = entry.value;
-        }
-        if let Some(kinds) = self.kinds.get_mut(slot / 4) {
-            let shift = slot % 4 * 2;
-            *kinds = *kinds & !(3 << shift) | (entry.kind as u8) << shift;
         }
     }
 }
@@ -222,36 +261,41 @@ mod tests {
             let kinds = [Kind::Exact, Kind::Below, Kind::Both, Kind::Place];
             let entries: Vec<_> = (0..count)
                 .map(|value| {
-                    let kind = *rng.choice(kinds.iter()).unwrap();
                     // Few distinct hashes in places, so that buckets overflow and tags collide.
                     let hash = if rng.u8(..4) == 0 {
                         rng.u64(..) & !0xf0
                     } else {
                         rng.u64(..)
                     };
-                    (hash, Entry { kind, value })
+                    (hash, Entry::new(*rng.choice(kinds.iter()).unwrap(), value))
                 })
                 .collect();
-            let mut buckets = Buckets::for_entries(entries.len());
+            let mut buckets = Buckets::for_entries(entries.len() + 2);
             for (hash, entry) in &entries {
                 buckets.insert(*hash, *entry);
             }
             for (hash, entry) in &entries {
-                assert_eq!(buckets.find(*hash, |found| found == *entry), Some(*entry));
+                let found = buckets.find(*hash, |found| found == *entry);
+                assert_eq!((found.entry, found.longer), (Some(*entry), false));
                 assert_eq!(
-                    buckets.find(rng.u64(..), |found| found.value == u32::MAX),
+                    buckets
+                        .find(rng.u64(..), |found| found.value() == 999_999)
+                        .entry,
                     None
                 );
             }
             if let Some((hash, old)) = entries.first() {
-                let new = Entry {
-                    kind: Kind::Place,
-                    value: 999_999,
-                };
-                buckets.replace(*hash, *old, new);
-                assert_eq!(buckets.find(*hash, |found| found == new), Some(new));
-                assert_eq!(buckets.find(*hash, |found| found == *old), None);
+                buckets.mark(*hash, |found| found == *old);
+                let found = buckets.find(*hash, |found| found.value() == old.value());
+                assert_eq!(
+                    (found.entry.map(Entry::kind), found.longer),
+                    (Some(old.kind()), true)
+                );
             }
+            let absent = rng.u64(..);
+            buckets.mark(absent, |_| false);
+            let found = buckets.find(absent, |_| false);
+            assert_eq!((found.entry, found.longer), (None, true));
         }
     }
 }

@@ -2,236 +2,92 @@
 
 use super::{
     buckets::{Buckets, Entry, Kind},
-    slot::{self, HostSlot, View},
+    slot::{HostSlot, Scope, View},
     suffix::{self, Suffixes},
 };
 use crate::{
-    Action, Effect, Host, HostName, HostPattern, HostScope, Origin, Port, Position, RequestPattern,
-    Rule, RuleId, rule::ListMark,
+    Action, Effect, Host, HostName, HostPattern, HostScope, Origin, Port, Position, Rule, RuleId,
+    rule::ListMark,
 };
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 /// The labels of the deepest name: 253 bytes of one-byte labels and dots.
 const MOST_LABELS: usize = 127;
 
-/// The names of one list file, all for every port and every request.
-#[derive(Debug)]
-pub(crate) struct NameList {
-    pub(crate) action: Action,
-    /// The file's name.
-    pub(crate) source: Arc<str>,
-    /// The file, kept: rules are compared with it and shown from it.
-    pub(crate) text: String,
-    /// Where in the text the canonical names start, and what each means.
-    pub(crate) names: Vec<(u32, Kind)>,
-}
-
 /// All rules about hosts.
 ///
 /// One table holds every name once, under the hash of the whole name. A name from a list costs no more than
-/// its bytes in the file and its slot in the table; a name with rules of its own has a place.
+/// its bytes in the file and its slot in the table; a name with rules of its own has a place. A lookup starts
+/// at the last two labels and goes on as long as there are rules about longer names, so most names that no
+/// rule is about cost one access to memory.
 #[derive(Debug, Default)]
 pub(crate) struct HostTable {
     /// The bits that mark the identifiers of this table's listed rules.
-    mark: ListMark,
-    names: Buckets,
-    places: Vec<Place>,
+    pub(super) mark: ListMark,
+    pub(super) names: Buckets,
+    /// Whether there are rules about names of one label, such as `localhost` or `*.com`.
+    pub(super) single_labels: bool,
+    pub(super) places: Vec<Place>,
     /// The texts of the lists, one after the other.
-    text: String,
-    lists: Vec<Listed>,
-    addrs: HashMap<IpAddr, Vec<HostSlot>>,
-    any: Vec<HostSlot>,
+    pub(super) text: String,
+    pub(super) lists: Vec<Listed>,
+    pub(super) addrs: HashMap<IpAddr, Vec<HostSlot>>,
+    pub(super) any: Vec<HostSlot>,
 }
 
 /// The rules about one name.
 #[derive(Debug)]
-struct Place {
-    name: Box<str>,
+pub(super) struct Place {
+    pub(super) name: Box<str>,
     /// About the name itself.
-    exact: Vec<HostSlot>,
+    pub(super) exact: Vec<HostSlot>,
     /// About all below it.
-    below: Vec<HostSlot>,
+    pub(super) below: Vec<HostSlot>,
 }
 
 /// A list within the text.
 #[derive(Debug)]
-struct Listed {
-    start: usize,
-    action: Action,
-    source: Arc<str>,
+pub(super) struct Listed {
+    pub(super) start: usize,
+    pub(super) action: Action,
+    pub(super) source: Arc<str>,
 }
 
-/// A rule that the table is built from.
-pub(crate) type HostRule<'r> = (RuleId, Action, &'r HostPattern, Option<&'r RequestPattern>);
-
 impl HostTable {
-    pub(crate) fn new<'r>(
-        rules: impl Iterator<Item = HostRule<'r>>,
-        lists: Vec<NameList>,
-        mark: ListMark,
-    ) -> Self {
-        let mut table = Self {
-            mark,
-            ..Self::default()
-        };
-        let mut numbers: HashMap<&str, usize> = HashMap::new();
-        for (rule, action, pattern, request) in rules {
-            let stored = HostSlot::new(rule, action, pattern.ports, request);
-            let slots = match &pattern.scope {
-                HostScope::Any => &mut table.any,
-                HostScope::Exact(Host::Addr(addr)) => table.addrs.entry(*addr).or_default(),
-                HostScope::Exact(Host::Name(name)) | HostScope::Below(name) => {
-                    let next = table.places.len();
-                    let number = *numbers.entry(name.as_str()).or_insert(next);
-                    if number == next {
-                        table.places.push(Place::of(name.as_str()));
-                    }
-                    match table.places.get_mut(number) {
-                        Some(place) => place.slots(matches!(pattern.scope, HostScope::Exact(_))),
-                        None => continue,
-                    }
-                }
-            };
-            slot::insert(slots, stored);
-        }
-        table.fill(lists);
-        table
-    }
-
-    fn fill(&mut self, lists: Vec<NameList>) {
-        let listed: usize = lists.iter().map(|list| list.names.len()).sum();
-        self.names = Buckets::for_entries(self.places.len() + listed);
-        for (value, place) in (0..).zip(&self.places) {
-            let kind = Kind::Place;
-            self.names
-                .insert(suffix::hash(&place.name), Entry { kind, value });
-        }
-        for list in lists {
-            self.add(list);
-        }
-    }
-
-    fn add(&mut self, list: NameList) {
-        let start = self.text.len();
-        self.lists.push(Listed {
-            start,
-            action: list.action,
-            source: list.source,
-        });
-        match start {
-            0 => self.text = list.text,
-            _ => self.text.push_str(&list.text),
-        }
-        // A name at the end of one text must not run on into the next.
-        self.text.push('\n');
-        for (offset, kind) in list.names {
-            let offset = start + offset as usize;
-            // More text than an offset can say has been refused before.
-            if let Ok(value) = u32::try_from(offset) {
-                self.add_name(offset, Entry { kind, value }, list.action);
-            }
-        }
-    }
-
-    fn add_name(&mut self, offset: usize, entry: Entry, action: Action) {
-        let name = name_at(&self.text, offset);
-        let hash = suffix::hash(name);
-        match self.names.find(hash, |other| self.is(other, name)) {
-            None => self.names.insert(hash, entry),
-            // A duplicate within a list, which the first stands for.
-            Some(other) if other.kind == entry.kind && self.action(other) == Some(action) => {}
-            Some(other) => {
-                let number = self.place_for(hash, other);
-                let slots = self.stored(entry, action);
-                if let Some(place) = self.places.get_mut(number) {
-                    place.add(slots);
-                }
-            }
-        }
-    }
-
-    /// The place of a name that more than one rule is about.
-    fn place_for(&mut self, hash: u64, entry: Entry) -> usize {
-        if entry.kind == Kind::Place {
-            return entry.value as usize;
-        }
-        let number = self.places.len();
-        let mut place = Place::of(name_at(&self.text, entry.value as usize));
-        place.add(self.stored(entry, self.action(entry).unwrap_or(Action::Deny)));
-        self.places.push(place);
-        let value = u32::try_from(number).unwrap_or(u32::MAX);
-        let kind = Kind::Place;
-        self.names.replace(hash, entry, Entry { kind, value });
-        number
-    }
-
-    /// The rules that a listed name stands for: about itself, about all below it.
-    fn stored(&self, entry: Entry, action: Action) -> [Option<HostSlot>; 2] {
-        let stored = |exact| HostSlot::new(self.listed_id(entry, exact), action, None, None);
-        let exact = || Some(stored(true));
-        let below = || Some(stored(false));
-        match entry.kind {
-            Kind::Exact => [exact(), None],
-            Kind::Below => [None, below()],
-            Kind::Both => [exact(), below()],
-            Kind::Place => [None, None],
-        }
-    }
-
-    /// Names the rule that a listed name stands for. Where it stands for two, the one about all below is named
-    /// by the mark before the name.
-    fn listed_id(&self, entry: Entry, exact: bool) -> RuleId {
-        let back = u32::from(entry.kind == Kind::Both && !exact);
-        RuleId::listed(self.mark, entry.value.saturating_sub(back))
-    }
-
-    /// Whether `entry` is about `name`.
-    #[inline]
-    fn is(&self, entry: Entry, name: &str) -> bool {
-        let value = entry.value as usize;
-        if entry.kind == Kind::Place {
-            return self
-                .places
-                .get(value)
-                .is_some_and(|place| *place.name == *name);
-        }
-        let bytes = self.text.as_bytes().get(value..).unwrap_or_default();
-        bytes
-            .strip_prefix(name.as_bytes())
-            .is_some_and(|rest| rest.first().is_none_or(|byte| !in_name(*byte)))
-    }
-
-    /// The verdict of a listed name; `None` for a place.
-    fn action(&self, entry: Entry) -> Option<Action> {
-        let offset = entry.value as usize;
-        let after = self.lists.partition_point(|list| list.start <= offset);
-        let list = self.lists.get(after.checked_sub(1)?)?;
-        (entry.kind != Kind::Place).then_some(list.action)
-    }
-
     /// The rule that decides about `host` and `port`, and whether rules about some requests come before it.
     ///
-    /// COST: no allocation; one cache line for each label of the name, and the bytes of those that match.
+    /// COST: no allocation; one cache line for each label that rules reach down to, and the bytes of the names
+    /// that match.
     #[inline]
     pub(crate) fn decide(&self, host: &Host, port: Port) -> (Option<View<'_>>, bool) {
-        let mut decided = settle((None, false), self.any.iter().map(HostSlot::view), port);
+        let decided = settle((None, false), self.any(), port);
         match host {
             Host::Addr(addr) => {
-                let slots = self.addrs.get(addr).into_iter().flatten();
-                settle(decided, slots.map(HostSlot::view), port)
+                let slots = self.addrs.get(addr).map(Vec::as_slice);
+                settle(decided, Level::of(slots, Scope::Exact), port)
             }
-            Host::Name(name) => {
-                let name = name.as_str();
-                // From the shortest suffix to the name itself: what comes later is more specific.
-                for (suffix, hash) in Suffixes::of(name) {
-                    if let Some(entry) = self.names.find(hash, |entry| self.is(entry, suffix)) {
-                        let level = self.level(entry, suffix.len() == name.len());
-                        decided = settle(decided, level, port);
-                    }
-                }
-                decided
+            Host::Name(name) => self.decide_name(name.as_str(), port, decided),
+        }
+    }
+
+    /// From the shortest suffix to the name itself: what comes later is more specific.
+    #[inline]
+    fn decide_name<'t>(&'t self, name: &str, port: Port, any: Decided<'t>) -> Decided<'t> {
+        let mut decided = any;
+        for (labels, (suffix, hash)) in Suffixes::of(name).enumerate() {
+            if labels == 0 && !self.single_labels {
+                continue;
+            }
+            let found = self.names.find(hash, |entry| self.is(entry, suffix));
+            if let Some(entry) = found.entry {
+                let level = self.level(entry, suffix.len() == name.len());
+                decided = settle(decided, level, port);
+            }
+            if labels > 0 && !found.longer {
+                break;
             }
         }
+        decided
     }
 
     /// Every rule about `host`, whatever its port, most specific first. The order of DESIGN §4.
@@ -243,29 +99,28 @@ impl HostTable {
     pub(crate) fn exact<'t>(&'t self, host: &Host) -> impl Iterator<Item = View<'t>> + use<'t> {
         match host {
             Host::Name(name) => self.of_name(name.as_str(), true),
-            Host::Addr(addr) => Level::of(self.addrs.get(addr).map(Vec::as_slice)),
+            Host::Addr(addr) => Level::of(self.addrs.get(addr).map(Vec::as_slice), Scope::Exact),
         }
     }
 
     /// Wildcards that cover `host`, longest first.
     fn below<'t>(&'t self, host: &Host) -> impl Iterator<Item = View<'t>> + use<'t> {
-        let mut levels = [const { Level::none() }; MOST_LABELS];
-        let mut count = 0;
+        let mut levels = [const { Level::NONE }; MOST_LABELS];
         if let Host::Name(name) = host {
             let name = name.as_str();
             let parents = Suffixes::of(name).take_while(|(suffix, _)| suffix.len() < name.len());
             for ((suffix, hash), level) in parents.zip(&mut levels) {
-                if let Some(entry) = self.names.find(hash, |entry| self.is(entry, suffix)) {
+                let found = self.names.find(hash, |entry| self.is(entry, suffix));
+                if let Some(entry) = found.entry {
                     *level = self.level(entry, false);
                 }
-                count += 1;
             }
         }
-        levels.into_iter().rev().skip(MOST_LABELS - count).flatten()
+        levels.into_iter().rev().flatten()
     }
 
-    fn any(&self) -> impl Iterator<Item = View<'_>> {
-        self.any.iter().map(HostSlot::view)
+    fn any(&self) -> Level<'_> {
+        Level::of(Some(&self.any), Scope::Any)
     }
 
     /// The rules about exactly this scope, most specific first.
@@ -273,10 +128,10 @@ impl HostTable {
         match scope {
             HostScope::Exact(Host::Name(name)) => self.of_name(name.as_str(), true),
             HostScope::Exact(Host::Addr(addr)) => {
-                Level::of(self.addrs.get(addr).map(Vec::as_slice))
+                Level::of(self.addrs.get(addr).map(Vec::as_slice), Scope::Exact)
             }
             HostScope::Below(name) => self.of_name(name.as_str(), false),
-            HostScope::Any => Level::of(Some(&self.any)),
+            HostScope::Any => self.any(),
         }
     }
 
@@ -311,137 +166,132 @@ impl HostTable {
 
     fn of_name(&self, name: &str, exact: bool) -> Level<'_> {
         let hash = suffix::hash(name);
-        match self.names.find(hash, |entry| self.is(entry, name)) {
+        let found = self.names.find(hash, |entry| self.is(entry, name));
+        match found.entry {
             Some(entry) => self.level(entry, exact),
-            None => Level::none(),
+            None => Level::NONE,
         }
+    }
+
+    /// Whether `entry` is about `name`.
+    #[inline]
+    pub(super) fn is(&self, entry: Entry, name: &str) -> bool {
+        let value = entry.value() as usize;
+        if entry.kind() == Kind::Place {
+            let place = self.places.get(value);
+            return place.is_some_and(|place| *place.name == *name);
+        }
+        let bytes = self.text.as_bytes().get(value..).unwrap_or_default();
+        bytes
+            .strip_prefix(name.as_bytes())
+            .is_some_and(|rest| rest.first().is_none_or(|byte| !in_name(*byte)))
+    }
+
+    /// The verdict of a listed name; `None` for a place.
+    pub(super) fn action(&self, entry: Entry) -> Option<Action> {
+        let offset = entry.value() as usize;
+        let list = self.list_at(offset)?;
+        (entry.kind() != Kind::Place).then_some(list.action)
+    }
+
+    fn list_at(&self, offset: usize) -> Option<&Listed> {
+        let after = self.lists.partition_point(|list| list.start <= offset);
+        self.lists.get(after.checked_sub(1)?)
     }
 
     /// The rules of an entry about its name itself, or about all below it.
     #[inline]
     fn level(&self, entry: Entry, exact: bool) -> Level<'_> {
-        match (entry.kind, exact) {
-            (Kind::Exact, false) | (Kind::Below, true) => Level::none(),
+        let scope = match exact {
+            true => Scope::Exact,
+            false => Scope::Below,
+        };
+        match (entry.kind(), exact) {
+            (Kind::Exact, false) | (Kind::Below, true) => Level::NONE,
             (Kind::Exact | Kind::Below | Kind::Both, _) => {
                 Level::One(self.action(entry).map(|action| View {
                     rule: self.listed_id(entry, exact),
                     action,
                     ports: None,
                     request: None,
+                    tier: scope.tier(None),
                 }))
             }
             (Kind::Place, exact) => {
-                let place = self.places.get(entry.value as usize);
-                Level::of(place.map(|place| match exact {
+                let place = self.places.get(entry.value() as usize);
+                let slots = place.map(|place| match exact {
                     true => place.exact.as_slice(),
                     false => place.below.as_slice(),
-                }))
+                });
+                Level::of(slots, scope)
             }
         }
     }
 
-    /// The listed rule that an identifier names; see [`HostTable::listed_id`].
-    pub(crate) fn listed(&self, offset: u32) -> Option<ListedName<'_>> {
+    /// Names the rule that a listed name stands for. Where it stands for two, the one about all below is named
+    /// by the mark before the name.
+    pub(super) fn listed_id(&self, entry: Entry, exact: bool) -> RuleId {
+        let back = u32::from(entry.kind() == Kind::Both && !exact);
+        RuleId::listed(self.mark, entry.value().saturating_sub(back))
+    }
+
+    /// The listed rule that an identifier names, as if it stood alone.
+    pub(crate) fn listed(&self, offset: u32) -> Option<Rule> {
         let at = offset as usize;
         let marked = matches!(self.text.as_bytes().get(at)?, b'.' | b'|');
         let start = at + usize::from(marked);
-        let after = self.lists.partition_point(|list| list.start <= start);
-        let list = self.lists.get(after.checked_sub(1)?)?;
+        let list = self.list_at(start)?;
         let before = self.text.get(list.start..start)?;
-        Some(ListedName {
-            name: name_at(&self.text, start),
-            below: marked || before.ends_with("*."),
-            action: list.action,
-            source: &list.source,
-            before,
-        })
-    }
-}
-
-/// One name of a list.
-pub(crate) struct ListedName<'t> {
-    pub(crate) name: &'t str,
-    /// Whether the rule is about all below the name, rather than itself.
-    below: bool,
-    pub(crate) action: Action,
-    pub(crate) source: &'t Arc<str>,
-    /// The list's text before the name.
-    pub(crate) before: &'t str,
-}
-
-impl ListedName<'_> {
-    /// The rule that the name stands for, as if it stood alone.
-    pub(crate) fn to_rule(&self, mark: ListMark) -> Option<Rule> {
-        let line_start = self.before.rfind('\n').map_or(0, |at| at + 1);
-        let before_name = self.before.get(line_start..)?;
-        let word_start = before_name
-            .rfind(|c: char| c.is_ascii_whitespace())
-            .map_or(0, |at| at + 1);
-        let name = HostName::parse(self.name).ok()?;
-        let scope = match self.below {
+        let text = name_at(&self.text, start);
+        let name = HostName::parse(text).ok()?;
+        let scope = match marked || before.ends_with("*.") {
             true => HostScope::Below(name),
             false => HostScope::Exact(Host::Name(name)),
         };
         let pattern = HostPattern { scope, ports: None };
-        let column = before_name.get(..word_start)?.chars().count() + 1;
-        let line = self.before.bytes().filter(|byte| *byte == b'\n').count() + 1;
         Some(Rule {
-            text: self.name.into(),
-            effect: match mark {
-                ListMark::Hosts => Effect::Host(self.action, pattern),
+            text: text.into(),
+            effect: match self.mark {
+                ListMark::Hosts => Effect::Host(list.action, pattern),
                 ListMark::Bypass => Effect::BypassHost(pattern),
             },
             origin: Origin::File {
-                source: self.source.clone(),
-                at: Position {
-                    line: u32::try_from(line).unwrap_or(u32::MAX),
-                    column: u32::try_from(column).unwrap_or(u32::MAX),
-                },
+                source: list.source.clone(),
+                at: word_position(before),
             },
         })
     }
 }
 
-impl Place {
-    fn of(name: &str) -> Self {
-        Self {
-            name: name.into(),
-            exact: Vec::new(),
-            below: Vec::new(),
-        }
-    }
-
-    fn slots(&mut self, exact: bool) -> &mut Vec<HostSlot> {
-        match exact {
-            true => &mut self.exact,
-            false => &mut self.below,
-        }
-    }
-
-    fn add(&mut self, slots: [Option<HostSlot>; 2]) {
-        for (stored, exact) in slots.into_iter().zip([true, false]) {
-            if let Some(stored) = stored {
-                slot::insert(self.slots(exact), stored);
-            }
-        }
+/// Where the word starts that `before` ends in.
+fn word_position(before: &str) -> Position {
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    let in_line = before.get(line_start..).unwrap_or("");
+    let word_start = in_line
+        .rfind(|c: char| c.is_ascii_whitespace())
+        .map_or(0, |at| at + 1);
+    let column = in_line.get(..word_start).unwrap_or("").chars().count() + 1;
+    let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+    Position {
+        line: u32::try_from(line).unwrap_or(u32::MAX),
+        column: u32::try_from(column).unwrap_or(u32::MAX),
     }
 }
 
 /// The rules of one name, most specific first.
 enum Level<'t> {
     One(Option<View<'t>>),
-    Many(std::slice::Iter<'t, HostSlot>),
+    Many(std::slice::Iter<'t, HostSlot>, Scope),
 }
 
 impl<'t> Level<'t> {
-    const fn none() -> Self {
-        Self::One(None)
-    }
+    const NONE: Self = Self::One(None);
 
-    fn of(slots: Option<&'t [HostSlot]>) -> Self {
+    #[inline]
+    fn of(slots: Option<&'t [HostSlot]>, scope: Scope) -> Self {
         match slots {
-            Some(slots) => Self::Many(slots.iter()),
-            None => Self::none(),
+            Some(slots) => Self::Many(slots.iter(), scope),
+            None => Self::NONE,
         }
     }
 }
@@ -453,20 +303,22 @@ impl<'t> Iterator for Level<'t> {
     fn next(&mut self) -> Option<View<'t>> {
         match self {
             Self::One(view) => view.take(),
-            Self::Many(slots) => slots.next().map(HostSlot::view),
+            Self::Many(slots, scope) => slots.next().map(|slot| slot.view(*scope)),
         }
     }
 }
 
+/// The rule that decides, and whether rules about some requests come before it.
+type Decided<'t> = (Option<View<'t>>, bool);
+
 /// What has been decided, once more specific rules have spoken.
 #[inline]
-fn settle<'t>(
-    before: (Option<View<'t>>, bool),
-    level: impl Iterator<Item = View<'t>>,
-    port: Port,
-) -> (Option<View<'t>>, bool) {
+fn settle<'t>(before: Decided<'t>, level: Level<'t>, port: Port) -> Decided<'t> {
     let mut by_request = false;
-    for view in level.filter(|view| view.covers(port)) {
+    for view in level {
+        if !view.covers(port) {
+            continue;
+        }
         by_request |= view.request.is_some();
         // A block of some requests leaves the others to the next rule.
         if view.request.is_none() || view.action.is_allow() {
@@ -477,13 +329,13 @@ fn settle<'t>(
 }
 
 /// The canonical name that starts at `offset`.
-fn name_at(text: &str, offset: usize) -> &str {
+pub(super) fn name_at(text: &str, offset: usize) -> &str {
     let rest = text.get(offset..).unwrap_or("");
     let end = rest.bytes().position(|byte| !in_name(byte));
     rest.get(..end.unwrap_or(rest.len())).unwrap_or("")
 }
 
 /// Whether a byte can stand in a canonical name.
-pub(crate) fn in_name(byte: u8) -> bool {
+fn in_name(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.'
 }

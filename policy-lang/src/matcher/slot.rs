@@ -1,6 +1,6 @@
 //! Rules at one place of a table of hosts.
 
-use crate::{Action, HostPattern, Port, RequestPattern, RuleId, pattern::width};
+use crate::{Action, HostPattern, Port, RequestPattern, RuleId, Tier, pattern::width};
 
 /// First and last; `None` is every port.
 pub(super) type Ports = Option<(Port, Port)>;
@@ -23,6 +23,8 @@ pub(crate) struct View<'t> {
     pub(crate) ports: Ports,
     /// Which requests the rule is about; `None` is every request.
     pub(crate) request: Option<&'t RequestPattern>,
+    /// How specific the rule is.
+    pub(crate) tier: Tier,
 }
 
 impl HostSlot {
@@ -40,8 +42,9 @@ impl HostSlot {
         }
     }
 
-    pub(super) fn view(&self) -> View<'_> {
+    pub(super) fn view(&self, scope: Scope) -> View<'_> {
         View {
+            tier: scope.tier(self.ports),
             rule: self.rule,
             action: self.action,
             ports: self.ports,
@@ -56,6 +59,28 @@ impl HostSlot {
         let request = self.request.as_deref().map(RequestPattern::order);
         let allow = self.action.is_allow();
         (width(self.ports), any_request, request, allow, self.ports)
+    }
+}
+
+/// What the rules of a place are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// The name or address itself.
+    Exact,
+    /// All below the name.
+    Below,
+    /// Everything.
+    Any,
+}
+
+impl Scope {
+    pub(super) fn tier(self, ports: Ports) -> Tier {
+        match self {
+            Self::Exact if ports.is_some() => Tier::ExactPort,
+            Self::Exact => Tier::Exact,
+            Self::Below => Tier::Wildcard,
+            Self::Any => Tier::Any,
+        }
     }
 }
 

@@ -31,10 +31,11 @@ impl<'n> Suffixes<'n> {
 impl<'n> Iterator for Suffixes<'n> {
     type Item = (&'n str, u64);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let end = self.start?.checked_sub(1)?;
         let head = self.name.as_bytes().get(..end)?;
-        let dot = head.iter().rposition(|byte| *byte == b'.');
+        let dot = memchr::memrchr(b'.', head);
         let from = dot.map_or(0, |dot| dot + 1);
         self.start = dot.map(|_| from);
         self.hash = mix(self.hash, head.get(from..)?);
@@ -48,6 +49,7 @@ pub(super) fn hash(name: &str) -> u64 {
 }
 
 /// Adds a label of at most 63 bytes.
+#[inline]
 fn mix(hash: u64, label: &[u8]) -> u64 {
     let mut hash = hash ^ (label.len() as u64);
     let mut rest = label;
@@ -65,11 +67,13 @@ fn mix(hash: u64, label: &[u8]) -> u64 {
 }
 
 /// The halves of a product, folded: every input bit reaches every output bit.
+#[inline]
 fn fold(left: u64, right: u64) -> u64 {
     let product = u128::from(left) * u128::from(right);
     (product as u64) ^ (product >> 64) as u64
 }
 
+#[inline]
 fn word(bytes: &[u8], at: usize) -> u64 {
     bytes
         .get(at..)
@@ -77,6 +81,7 @@ fn word(bytes: &[u8], at: usize) -> u64 {
         .map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
+#[inline]
 fn half(bytes: &[u8], at: usize) -> u64 {
     bytes
         .get(at..)
