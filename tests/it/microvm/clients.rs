@@ -124,7 +124,7 @@ fn npm(vm: &Running) {
     vm.ok_inside("sudo apt-get install -y -q --no-install-recommends nodejs 2>&1");
     vm.ok_inside("cd /tmp && apt-get download -q npm 2>&1 && dpkg -x npm_*.deb debian-npm");
     let registry = vm.ok_inside(
-        "grep -rhoE 'https://registry[^\'\"`]*' /tmp/debian-npm/usr/share/nodejs/npm/lib | head -1",
+        "grep -rhoE 'https://registry[a-z./]*' /tmp/debian-npm/usr/share/nodejs/npm/lib | head -1",
     );
     let registry = registry.trim().trim_end_matches('/');
     let hosts = authorities([registry].into_iter());
