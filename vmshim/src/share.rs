@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -164,11 +164,11 @@ fn enter(args: &ShareArgs) -> Result<(Listener, passthrough::Config), Error> {
         Fence::Landlock => SandboxMode::None,
     };
     let mut sandbox = Sandbox::new(dir, mode, Vec::new(), Vec::new());
+    let (alive, held) = rustix::pipe::pipe().map_err(Error::server)?;
     let listener = sandbox.enter(listener()?).map_err(Error::Namespace)?;
+    drop(held);
     if args.fence == Fence::Namespace {
-        // We are a new process now, whose parent is the old one waiting for us; it dies with the supervisor.
-        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
-            .map_err(Error::server)?;
+        follow_outer(&alive)?;
     }
     let config = config(args, &mut sandbox)?;
     if confine_files(args, &config.root_dir)? == Enforced::No && args.fence == Fence::Landlock {
@@ -179,6 +179,24 @@ fn enter(args: &ShareArgs) -> Result<(Listener, passthrough::Config), Error> {
     drop_capabilities().map_err(Error::server)?;
     enable_seccomp(SeccompAction::Kill, false).map_err(Error::server)?;
     Ok((listener, config))
+}
+
+/// In a namespace this is a new process, whose parent is the old one, waiting for it and bound to the supervisor.
+///
+/// `alive` is a pipe whose other end only the old process still holds.
+fn follow_outer(alive: &OwnedFd) -> Result<(), Error> {
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+        .map_err(Error::server)?;
+    // It may have died before the request was made; the parent's number tells nothing across namespaces.
+    let mut ends = [rustix::event::PollFd::new(
+        alive,
+        rustix::event::PollFlags::empty(),
+    )];
+    let at_once = rustix::event::Timespec::default();
+    match rustix::event::poll(&mut ends, Some(&at_once)).map_err(Error::server)? {
+        0 => Ok(()),
+        _ => Err(confine::Error::Orphan.into()),
+    }
 }
 
 fn listener() -> Result<Listener, Error> {

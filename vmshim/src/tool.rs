@@ -67,6 +67,20 @@ impl Tool {
         command
     }
 
+    /// The same, for a program that works long and cleans up when it is told to end: it is told when we die.
+    pub fn bound_command(self) -> Command {
+        const SETPRIV: Tool = Tool {
+            program: "setpriv",
+            package: "util-linux",
+        };
+        if !installed(SETPRIV.program) || !installed(self.program) {
+            return self.command(); // whose start says what is missing
+        }
+        let mut command = SETPRIV.command();
+        command.args(["--pdeathsig", "TERM", "--", self.program]);
+        command
+    }
+
     /// Runs `command` to its end and returns its standard output as text.
     pub fn output(self, command: &mut Command) -> Result<String, Error> {
         let output = command

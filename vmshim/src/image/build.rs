@@ -68,7 +68,7 @@ pub(super) fn template(
 }
 
 fn mmdebstrap(recipe: &Recipe, sources: &Sources, image: &Path, files: &[PathBuf]) -> Command {
-    let mut command = MMDEBSTRAP.command();
+    let mut command = MMDEBSTRAP.bound_command();
     command
         // The image is complete when the hooks have run; what is thrown away need not be cleaned.
         .args(["--variant=minbase", "--format=null", "--skip=cleanup"])
