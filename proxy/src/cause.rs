@@ -1,8 +1,11 @@
 //! Why a request did not get an answer from its origin, and what the client is told.
 
+use std::time::Duration;
+
 use http::StatusCode;
 
 use crate::audit::{Action, Stage};
+use crate::credentials::CredentialError;
 use crate::gate::{Refusal, Ruling};
 use crate::http1::head::HeadError;
 use crate::resolve::ResolveError;
@@ -34,6 +37,13 @@ pub(crate) enum Cause {
     Refused(Refusal),
     /// A policy that came into force meanwhile.
     Revoked,
+    /// A `limit` of the policy.
+    Limited { pattern: String, wait: Duration },
+    /// A credential that is to be set cannot be had.
+    Credential {
+        header: String,
+        error: CredentialError,
+    },
     /// No address could be connected to.
     Dial(DialError),
     /// TLS with the origin failed.
@@ -150,6 +160,8 @@ impl Cause {
                 (S::BAD_GATEWAY, code, Allowed, Resolve)
             }
             Self::Revoked => (S::FORBIDDEN, "revoked", Denied, Relay),
+            Self::Limited { .. } => (S::TOO_MANY_REQUESTS, "limit", Denied, Host),
+            Self::Credential { .. } => (S::BAD_GATEWAY, "credential", Allowed, Address),
             Self::Dial(DialError::Refused) => (S::BAD_GATEWAY, "connect-refused", Allowed, Dial),
             Self::Dial(DialError::Timeout) => {
                 (S::GATEWAY_TIMEOUT, "connect-timeout", Allowed, Dial)
@@ -194,7 +206,8 @@ impl Cause {
                 ResolveError::Timeout | ResolveError::Busy | ResolveError::Failed(_) => true,
             },
             Self::OriginTls(error) => matches!(error, OriginTlsError::Timeout),
-            Self::Dial(_)
+            Self::Limited { .. }
+            | Self::Dial(_)
             | Self::Closed(_)
             | Self::FirstByte
             | Self::Stalled
@@ -212,6 +225,7 @@ impl Cause {
             | Self::ClientTls(_)
             | Self::Refused(Refusal::Host(_) | Refusal::Address { .. })
             | Self::Revoked
+            | Self::Credential { .. }
             | Self::BadAnswer(_)
             | Self::ClientAbort
             | Self::Internal(_) => false,
@@ -264,6 +278,13 @@ impl Cause {
                 ruling.sentence.clone()
             }
             Self::Refused(Refusal::Resolve { error, .. }) => error.to_string(),
+            Self::Limited { pattern, wait } => format!(
+                "the limit on `{pattern}` is used up; there is room in {} ms",
+                wait.as_millis()
+            ),
+            Self::Credential { header, error } => {
+                format!("the credential for `{header}` cannot be set: {error}")
+            }
             Self::Revoked => "the policy was changed and no longer allows this connection".into(),
             Self::Dial(error) => error.to_string(),
             Self::OriginTls(error) => error.to_string(),

@@ -7,11 +7,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cause::Cause;
+use crate::credentials::Credentials;
 use crate::denial::Denial;
 use crate::gate::Gate;
 use crate::live::Live;
 use crate::local::Local;
 use crate::options::Limits;
+use crate::rates::Rates;
 use crate::record::Recorder;
 use crate::tls::leaf::Minter;
 use crate::tls::server::Acceptor;
@@ -28,6 +30,8 @@ pub(crate) struct Context {
     pub(crate) gate: Gate,
     pub(crate) pool: Arc<Pool>,
     pub(crate) mirror: Mirror,
+    pub(crate) rates: Rates,
+    pub(crate) credentials: Credentials,
     pub(crate) minter: Minter,
     pub(crate) acceptor: Acceptor,
     pub(crate) connector: Connector,

@@ -60,6 +60,9 @@ pub(crate) struct Denial {
     reason: &'static str,
     /// Whether the same request may succeed later without anybody changing anything.
     retryable: bool,
+    /// Seconds until there is room again, for a limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     host: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,6 +94,13 @@ impl Denial {
             detail: cause.sentence(),
             reason: facts.code,
             retryable: cause.is_retryable(),
+            retry_after: match cause {
+                // Rounded up: a client that comes back early is refused again.
+                Cause::Limited { wait, .. } => {
+                    Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
+                }
+                _ => None,
+            },
             host: target.map(ToString::to_string),
             rule: cause
                 .ruling()
@@ -161,6 +171,9 @@ impl Denial {
         fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         fields.insert(REASON, HeaderValue::from_static(self.reason));
+        if let Some(seconds) = self.retry_after {
+            fields.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
         response
     }
 

@@ -2,7 +2,7 @@
 //! inside intercepted TLS.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::{self, HeaderMap, HeaderValue};
 use http::uri::PathAndQuery;
@@ -15,8 +15,9 @@ use crate::answer::{Answer, Idle, OriginAnswer};
 use crate::audit::{Carriage, Stage};
 use crate::cause::Cause;
 use crate::context::Context;
+use crate::credentials;
 use crate::denial::Format;
-use crate::gate::Route;
+use crate::gate::{Route, Terms};
 use crate::headers::{self, Trailers, Upgrade};
 use crate::http1::guard::Busy;
 use crate::http1::head::HeadError;
@@ -128,9 +129,11 @@ async fn exchange(
     }
     context.recorder.log().check().map_err(|_| Cause::LogFull)?;
     record.stage(Stage::Host);
-    let route = context
+    let path = request.uri().path_and_query();
+    let path = path.map_or("/", PathAndQuery::as_str);
+    let (route, ruling) = context
         .gate
-        .admit(&asked.target)
+        .admit_request(&asked.target, request.method().as_str(), path)
         .await
         .map_err(Cause::Refused)?;
     record.admitted(
@@ -141,6 +144,11 @@ async fn exchange(
             Carriage::Plain
         },
     );
+    if let Some(ruling) = ruling {
+        record.ruled(&ruling);
+    }
+    let terms = context.gate.terms(&asked.target);
+    limit(context, &terms)?;
     if let Some(permit) = route.permits.first() {
         session.acts_on(permit);
     }
@@ -154,7 +162,10 @@ async fn exchange(
         Upgrade::Other => return Err(Cause::Upgrade),
     };
     let traffic = record.traffic();
-    let (request, expect) = rebuild(request, asked, client.is_some(), &traffic)?;
+    let (mut request, expect) = rebuild(request, asked, client.is_some(), &traffic)?;
+    if asked.tls {
+        inject(context, &terms, &mut request, record).await?;
+    }
     let key = Key {
         target: asked.target.clone(),
         tls: asked.tls,
@@ -189,6 +200,44 @@ async fn exchange(
             })
         }
     }
+}
+
+fn limit(context: &Context, terms: &Terms) -> Result<(), Cause> {
+    let Some(limit) = &terms.limit else {
+        return Ok(());
+    };
+    let pattern = limit.pattern.to_string();
+    let taken = context
+        .rates
+        .take(pattern.clone(), limit.rate, Instant::now());
+    taken.map_err(|wait| Cause::Limited { pattern, wait })
+}
+
+/// Sets the credentials that the policy has for this host. Called only for requests that leave over verified TLS.
+async fn inject(
+    context: &Context,
+    terms: &Terms,
+    request: &mut Request<RequestBody>,
+    record: &mut Record,
+) -> Result<(), Cause> {
+    if terms.injections.is_empty() {
+        return Ok(());
+    }
+    credentials::strip(request.headers_mut());
+    if let Some(path) = request.uri().path_and_query().map(credentials::strip_query) {
+        *request.uri_mut() = Uri::from(path);
+    }
+    for injection in &terms.injections {
+        let header = injection.credential.header.to_string();
+        match context.credentials.header(injection).await {
+            Ok((name, value)) => {
+                request.headers_mut().insert(name, value);
+                record.injected(&header);
+            }
+            Err(error) => return Err(Cause::Credential { header, error }),
+        }
+    }
+    Ok(())
 }
 
 /// The request as the origin gets it, put together from what was understood and not from what was received.

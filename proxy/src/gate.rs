@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lru::LruCache;
-use policy_lang::{Carriage, Host, HostVerdict, Origin, Policy, Reason, Target};
+use policy_lang::{
+    Action, Carriage, Effect, Host, HostVerdict, Injection, Limit, Origin, Policy, Reason, Target,
+};
 
 use crate::audit::RuleRef;
 use crate::live::{Live, Snapshot};
@@ -48,8 +50,16 @@ pub(crate) struct Route {
     /// True if the policy says to pass bytes on unread.
     pub(crate) bypass: bool,
     pub(crate) verdict: Arc<Ruling>,
+    reason: Reason,
     /// Addresses that were dropped, each with its reason.
     pub(crate) dropped: Vec<String>,
+}
+
+/// How often a target may be asked, and what is to be set on its requests.
+#[derive(Debug, Default)]
+pub(crate) struct Terms {
+    pub(crate) limit: Option<Limit>,
+    pub(crate) injections: Vec<Injection>,
 }
 
 /// A verdict in words: what a log line and a denial tell.
@@ -100,6 +110,39 @@ impl Gate {
             local,
             resolve,
             routes: Mutex::new(LruCache::new(ROUTES)),
+        }
+    }
+
+    /// Judges one request: its target, method and path first, and its target's addresses only if they pass.
+    ///
+    /// The ruling is the one on the request, which may be by another rule than the one on its host.
+    pub(crate) async fn admit_request(
+        &self,
+        target: &Target,
+        method: &str,
+        path: &str,
+    ) -> Result<(Arc<Route>, Option<Arc<Ruling>>), Refusal> {
+        loop {
+            let snapshot = Arc::clone(&self.live.snapshot());
+            let verdict = snapshot.policy.admit_request(target, method, path);
+            if !verdict.action.is_allow() {
+                return Err(Refusal::Host(ruling(&snapshot, verdict.reason)));
+            }
+            let route = self.admit(target).await?;
+            // A request is judged by one policy, not by the host of one and the path of another.
+            if route.verdict.generation == snapshot.generation {
+                let own = verdict.reason != route.reason;
+                return Ok((route, own.then(|| ruling(&snapshot, verdict.reason))));
+            }
+        }
+    }
+
+    /// What the policy in force has to say about requests to `target` beyond yes and no.
+    pub(crate) fn terms(&self, target: &Target) -> Terms {
+        let snapshot = self.live.snapshot();
+        Terms {
+            limit: snapshot.policy.limit(target).cloned(),
+            injections: snapshot.policy.injections(target).cloned().collect(),
         }
     }
 
@@ -161,7 +204,6 @@ impl Gate {
         let mut permits = Vec::new();
         let mut dropped = Vec::new();
         let mut first_refusal = None;
-        let mut granted = host.reason;
         let mut bypass = None;
         for &address in addresses {
             let verdict = policy.admit_addr(target, &host, address, &local);
@@ -174,9 +216,6 @@ impl Gate {
             if *bypass.get_or_insert(carried) != carried {
                 dropped.push(format!("{address} is carried differently"));
                 continue;
-            }
-            if granted == Reason::Default {
-                granted = verdict.reason;
             }
             let address = SocketAddr::new(address, target.port().get());
             permits.push(Permit {
@@ -202,6 +241,7 @@ impl Gate {
                 permits: interleave(permits),
                 bypass: bypass.unwrap_or(false),
                 verdict: ruling(snapshot, host.reason),
+                reason: host.reason,
                 dropped,
             }),
         }
@@ -257,9 +297,12 @@ fn interleave(permits: Vec<Permit>) -> Vec<Permit> {
 
 fn ruling(snapshot: &Snapshot, reason: Reason) -> Arc<Ruling> {
     let policy = &snapshot.policy;
-    let rule = reason.rule().and_then(|id| policy.rule(id));
+    let rule = reason.rule().and_then(|id| policy.rule_at(id));
     let blocked_by = match reason {
-        Reason::Rule(_) => rule.map(|rule| rule.text.to_string()),
+        Reason::Rule(_) => rule
+            .as_ref()
+            .filter(|rule| matches!(rule.effect, Effect::Host(Action::Deny, _)))
+            .map(|rule| rule.text.to_string()),
         _ => None,
     };
     Arc::new(Ruling {

@@ -9,6 +9,8 @@ use arc_swap::{ArcSwap, Guard};
 use policy_lang::{Policy, config};
 use tokio::sync::watch;
 
+use crate::sources::{Included, Sources};
+
 /// One policy and its number.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
@@ -83,6 +85,7 @@ pub(crate) struct Live {
 #[derive(Debug)]
 struct Seen {
     content: io::Result<Vec<u8>>,
+    included: Vec<Included>,
     error: Option<ConfigError>,
 }
 
@@ -90,7 +93,8 @@ impl Live {
     /// Loads the first policy. Without a valid one there is none to fall back on, and no proxy.
     pub(crate) fn load(path: &Path) -> Result<(Self, Vec<String>), ConfigError> {
         let content = std::fs::read(path);
-        let (policy, warnings) = compile(path, &content)?;
+        let mut sources = Sources::new(path);
+        let (policy, warnings) = compile(path, &content, &mut sources)?;
         let live = Self {
             path: path.to_owned(),
             current: ArcSwap::from_pointee(Snapshot {
@@ -99,6 +103,7 @@ impl Live {
             }),
             seen: Mutex::new(Seen {
                 content,
+                included: sources.read,
                 error: None,
             }),
             changes: watch::Sender::new(1),
@@ -117,6 +122,13 @@ impl Live {
 
     pub(crate) fn generation(&self) -> u64 {
         self.snapshot().generation
+    }
+
+    /// The config file and all it includes, as last read.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let included = seen.included.iter().map(|included| included.path.clone());
+        std::iter::once(self.path.clone()).chain(included).collect()
     }
 
     /// Tells of every change, by the new generation.
@@ -142,11 +154,13 @@ impl Live {
             (Err(new), Err(old)) => new.kind() == old.kind(),
             _ => false,
         };
-        if same {
+        if same && seen.included.iter().all(Included::is_unchanged) {
             return Look::Same;
         }
-        let compiled = compile(&self.path, &content);
+        let mut sources = Sources::new(&self.path);
+        let compiled = compile(&self.path, &content, &mut sources);
         seen.content = content;
+        seen.included = sources.read;
         match compiled {
             Ok((policy, warnings)) => {
                 seen.error = None;
@@ -175,6 +189,7 @@ impl Live {
 fn compile(
     path: &Path,
     content: &io::Result<Vec<u8>>,
+    sources: &mut Sources,
 ) -> Result<(Policy, Vec<String>), ConfigError> {
     let unreadable = |message: String| ConfigError::Unreadable {
         path: path.to_owned(),
@@ -189,14 +204,12 @@ fn compile(
         |name| name.to_string_lossy().into_owned(),
     );
     let (document, read) = config::Document::parse(text, &name).map_err(ConfigError::Invalid)?;
-    let (policy, compiled) = document.compile().map_err(ConfigError::Invalid)?;
-    Ok((
-        policy,
-        read.iter()
-            .chain(&compiled)
-            .map(ToString::to_string)
-            .collect(),
-    ))
+    let mut loader = |kind, name: &str, from: &str| sources.load(kind, name, from);
+    let (policy, compiled) = document
+        .compile_with(&mut loader)
+        .map_err(ConfigError::Invalid)?;
+    let warnings = read.iter().chain(&compiled).map(ToString::to_string);
+    Ok((policy, warnings.collect()))
 }
 
 #[cfg(test)]

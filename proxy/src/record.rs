@@ -115,6 +115,7 @@ impl Recorder {
             reason: None,
             generation: 0,
             carriage: None,
+            credential: None,
             stage: None,
             status: None,
             bytes_up: 0,
@@ -205,6 +206,16 @@ impl Record {
                 ));
             }
         });
+    }
+
+    /// A more specific ruling than the one on the host.
+    pub(crate) fn ruled(&mut self, ruling: &Ruling) {
+        self.edit(|event| ruled(event, ruling));
+    }
+
+    /// A credential was set, under this header's name.
+    pub(crate) fn injected(&mut self, header: &str) {
+        self.edit(|event| event.credential = Some(clean(header, 64)));
     }
 
     pub(crate) fn dialled(&mut self, address: SocketAddr) {

@@ -14,6 +14,7 @@ use crate::admin;
 use crate::audit::Log;
 use crate::cause::Cause;
 use crate::context::Context;
+use crate::credentials::Credentials;
 use crate::error::StartError;
 use crate::gate::Gate;
 use crate::http1::guard::{First, Guard};
@@ -21,6 +22,7 @@ use crate::live::{Live, Look};
 use crate::local::Local;
 use crate::metrics::Counters;
 use crate::options::Options;
+use crate::rates::Rates;
 use crate::record::Recorder;
 use crate::request::Scope;
 use crate::resolve::Resolve;
@@ -72,6 +74,8 @@ impl Proxy {
             local,
             pool: Arc::default(),
             mirror: Mirror::default(),
+            rates: Rates::default(),
+            credentials: Credentials::default(),
             minter,
             acceptor,
             connector,

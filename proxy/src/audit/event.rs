@@ -44,6 +44,9 @@ pub struct Event {
     /// How the bytes travelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub carriage: Option<Carriage>,
+    /// The header in which a credential of the policy was set. Never the credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
     /// How far it came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<Stage>,

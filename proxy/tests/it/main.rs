@@ -16,6 +16,7 @@ mod faults;
 mod framing;
 mod http2;
 mod intercept;
+mod language;
 mod names;
 mod pages;
 mod policy;
