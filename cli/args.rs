@@ -61,8 +61,8 @@ pub(crate) enum Command {
     Policy(PolicyCommand),
     /// Run the filtering proxy alone, without a microVM
     Proxy(ProxyArgs),
-    /// Prepare what the first `run` needs: a guest kernel and the default template
-    Prepare,
+    /// Prepare what the first `run` needs: a guest kernel and a template
+    Prepare(TemplateOptions),
     /// Print the version
     Version,
     /// A process of a running sandbox; not for people
@@ -75,12 +75,37 @@ pub(crate) struct SandboxOptions {
     /// Name the sandbox [default: <agent>-<folder>]
     #[arg(long)]
     pub(crate) name: Option<SandboxName>,
+    #[command(flatten)]
+    pub(crate) template: TemplateOptions,
     /// Processors of the microVM
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) cpus: Option<u32>,
     /// Memory of the microVM, in MiB
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(256..=1_048_576))]
     pub(crate) memory: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TemplateOptions {
+    /// What is installed inside: an image's name, a saved image's path, or `shell` [default: the agent's]
+    #[arg(short, long, value_name = "IMAGE")]
+    pub(crate) template: Option<String>,
+    /// When to pull the image from its registry
+    #[arg(long, value_enum, default_value_t = PullTemplate::Missing)]
+    pub(crate) pull_template: PullTemplate,
+    /// Take the image from the local Docker, Podman or containerd
+    #[arg(long, requires = "template")]
+    pub(crate) load_local_template: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum PullTemplate {
+    /// Each time
+    Always,
+    /// Unless it was pulled before
+    Missing,
+    /// Only use what was pulled before
+    Never,
 }
 
 #[derive(Debug, Args)]

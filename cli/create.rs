@@ -10,6 +10,7 @@ use crate::policy_file::{self, PolicyFile};
 use crate::progress::Progress;
 use crate::report::{Failure, USAGE};
 use crate::state::{self, Paths, RECORD_VERSION, Record, Sandbox, Workspace};
+use crate::template::Template;
 use crate::workspace::WorkspaceArg;
 
 /// Enough for a package manager and a test suite; more with `--memory`.
@@ -65,14 +66,15 @@ pub(crate) fn create(
     policy_file::ensure_default(paths)?;
     // Refuse a broken default policy now, not at the first start.
     let policy = PolicyFile::read(&paths.default_policy())?;
-    let image = lifecycle::prepare(paths, wanted.agent.template, progress)?;
+    let template = Template::choose(wanted.agent.template, &wanted.options.template)?;
+    let image = lifecycle::prepare(paths, &template, progress)?;
     let record = Record {
         version: RECORD_VERSION,
         id: new_id()?,
         name,
         agent: wanted.agent.name.to_owned(),
         workspaces: folders,
-        template: wanted.agent.template.to_owned(),
+        template: template.name(),
         image,
         created_at: jiff::Timestamp::now().to_string(),
         cpus: wanted.options.cpus.unwrap_or_else(default_cpus),

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use vmshim::attach::{self, AttachError};
 use vmshim::client::Client;
+use wire::exec::ExecErrorKind;
 use wire::message::Exec;
 
 use crate::lifecycle::block_on;
@@ -21,6 +22,8 @@ pub(crate) struct Job {
     pub(crate) stdin: bool,
     pub(crate) tty: bool,
     pub(crate) detach: bool,
+    /// Whether the command is the sandbox's agent.
+    pub(crate) is_agent: bool,
 }
 
 impl Job {
@@ -34,6 +37,7 @@ impl Job {
             stdin: true,
             tty: attach::stdin_is_tty(),
             detach: false,
+            is_agent: true,
         }
     }
 }
@@ -61,16 +65,24 @@ pub(crate) fn run(client: &Client, job: Job) -> Outcome {
         stdin: job.stdin,
         detach: job.detach,
     };
-    block_on(converse(client, exec)).map_err(|failure| failure.code_unless_set(EXEC_FAILED))
+    block_on(converse(client, exec, job.is_agent))
+        .map_err(|failure| failure.code_unless_set(EXEC_FAILED))
 }
 
-async fn converse(client: &Client, exec: Exec) -> Outcome {
+async fn converse(client: &Client, exec: Exec, is_agent: bool) -> Outcome {
     let stream = client
         .exec(&exec)
         .await
         .map_err(|error| Failure::of(&error))?;
     match attach::attach(stream, &exec).await {
         Ok(exit) => Ok(ExitCode::from(exit.shell_code())),
+        Err(AttachError::Exec(error)) if is_agent && error.kind == ExecErrorKind::NotFound => {
+            let agent = exec.argv.first().map_or("", String::as_str);
+            Err(Failure::new(format!(
+                "agent binary \"{agent}\" not found in sandbox: verify this is the correct sandbox type"
+            ))
+            .code(error.kind.exit_code()))
+        }
         Err(AttachError::Exec(error)) => Err(Failure::of(&error).code(error.kind.exit_code())),
         Err(error) => Err(Failure::of(&error)),
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use vmshim::cache::Cache;
 use vmshim::client::{self, Client};
-use vmshim::image::{self, Recipe, Sources, disk};
+use vmshim::image::disk;
 use vmshim::kernel;
 use vmshim::lock::Lock;
 use vmshim::spec::{AccelChoice, Caller, STOP_GRACE, Share, Socket, Spec};
@@ -20,6 +20,7 @@ use vmshim::status::State;
 use crate::progress::Progress;
 use crate::report::{Failure, Outcome};
 use crate::state::{Paths, Sandbox};
+use crate::template::Template;
 
 /// How long a supervisor may take to open its socket; it does so before anything slow.
 const SOCKET_DEADLINE: Duration = Duration::from_secs(20);
@@ -38,22 +39,16 @@ fn told(error: client::Error) -> Failure {
     Failure::of(&error).maybe_help(help)
 }
 
-/// Finds or builds the template, and fetches a kernel; returns the template's image.
+/// Fetches what the first start needs, unless it is cached: a kernel and `template`, whose image it
+/// returns.
 pub(crate) fn prepare(
     paths: &Paths,
-    template: &str,
+    template: &Template,
     progress: &Progress,
 ) -> Result<PathBuf, Failure> {
     let cache = Cache::new(paths.cache());
     kernel_of(&cache, progress)?;
-    let built = Recipe::named(template).and_then(|recipe| {
-        let sources = Sources::read(Path::new("/"))?;
-        image::ensure(&cache, &recipe, &sources, progress)
-    });
-    built.map_err(|error| {
-        let help = error.help();
-        Failure::of(&error).maybe_help(help)
-    })
+    template.ensure(&cache, progress)
 }
 
 /// The kernel and the initial file system that every sandbox boots.

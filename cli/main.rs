@@ -14,6 +14,7 @@ mod policy_file;
 mod progress;
 mod report;
 mod state;
+mod template;
 mod workspace;
 
 use std::process::ExitCode;

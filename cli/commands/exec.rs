@@ -38,6 +38,7 @@ fn exec(args: ExecArgs) -> Result<ExitCode, Failure> {
             stdin: args.interactive,
             tty: args.tty,
             detach: args.detach,
+            is_agent: false,
         },
     )
 }

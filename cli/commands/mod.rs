@@ -32,7 +32,7 @@ pub(crate) fn run(command: Command) -> Outcome {
         Command::Policy(PolicyCommand::Explain(args)) => policy::explain(&args),
         Command::Policy(PolicyCommand::Check(args)) => policy::check(&args),
         Command::Proxy(args) => proxy::run(args),
-        Command::Prepare => prepare::run(),
+        Command::Prepare(options) => prepare::run(&options),
         Command::Version => version::run(),
         Command::Internal(command) => internal::run(command),
     }

@@ -64,6 +64,13 @@ impl Running {
         self.ok(&[&["network", "proxy", self.name], flags].concat());
     }
 
+    /// Whether the guest's processor is emulated, and everything inside slow.
+    pub(super) fn is_emulated(&self) -> bool {
+        let told: serde_json::Value =
+            serde_json::from_str(&self.ok(&["inspect", self.name])).unwrap();
+        told[0]["vm"]["accel"] == "tcg"
+    }
+
     /// The network log, as Docker's lines.
     pub(super) fn log(&self) -> String {
         self.ok(&["network", "log", self.name])

@@ -45,6 +45,11 @@ impl Recipe {
         ALL.iter().map(|recipe| recipe.name).collect()
     }
 
+    /// The name that [`Recipe::named`] knows it by.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
     pub(super) fn packages(&self) -> String {
         self.packages.join(",")
     }
