@@ -83,10 +83,10 @@ pub enum Error {
     /// A container engine failed.
     #[error(transparent)]
     Tool(#[from] tool::Error),
-    /// A file of the cache could not be read.
+    /// A template in the cache is damaged.
     #[error("`{}` could not be read", path.display())]
     Read {
-        /// The file concerned.
+        /// The template's folder.
         path: PathBuf,
         /// What the operating system said.
         #[source]
@@ -182,7 +182,14 @@ fn pull(
         None => {
             let config = remote.config(&manifest)?;
             let layers = || Ok(remote.layers(cache, &manifest, &config, progress)?);
-            Template::ensure(cache, &manifest.digest, &config.image, layers, progress)?
+            let made = Template::ensure(cache, &manifest.digest, &config.image, layers, progress);
+            made.inspect_err(|error| {
+                if let Error::Pack(PackError::Layer { number, source }) = error
+                    && matches!(source, LayerError::Read(_))
+                {
+                    registry::forget(cache, &manifest, *number);
+                }
+            })?
         }
     };
     template::remember(cache, &name, &manifest.digest)?;

@@ -360,6 +360,33 @@ fn damaged_content_is_never_kept() {
 }
 
 #[test]
+fn a_layer_that_rots_in_the_cache_is_fetched_again() {
+    let bench = Bench::new();
+    let registry = Registry::open();
+    registry.push(&bench.layout.dir, "image:1");
+    let name = format!("{}/image:1", registry.address);
+    let template = bench.pull(&name, PullPolicy::Missing).unwrap();
+    fs::remove_dir_all(template.root.parent().unwrap()).unwrap();
+    let layers = bench.cache.names("layers");
+    for layer in &layers {
+        let blob = bench.cache.path("layers", layer).join("blob");
+        let mut bytes = fs::read(&blob).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&blob, bytes).unwrap();
+    }
+    for layer in 1..=layers.len() {
+        let error = bench.pull(&name, PullPolicy::Missing).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("layer {layer} of the image is not usable")
+        );
+        assert!(error.help().unwrap().starts_with("try again"));
+    }
+    check(&bench.pull(&name, PullPolicy::Missing).unwrap());
+}
+
+#[test]
 fn archives_and_layouts_give_the_same_files() {
     let bench = Bench::new();
     let at = |name: &str| bench.dir.path().join(name);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
 
-use super::entry::{self, Failure};
+use super::entry;
 use super::erofs::Image;
 use super::layer::Layer;
 use super::merge::{Budget, Merge};
@@ -36,7 +36,7 @@ impl Error {
                 source: entry::Error::Refused { .. },
                 ..
             } => "do not use this image, or have its maker build it with a common tool",
-            Self::Layer { .. } => "have the image made or saved again",
+            Self::Layer { .. } => "try again; if it stays so, have the image made or saved again",
             Self::Write(_) => "check free disk space and try again",
         };
         Some(text.to_owned())
@@ -58,39 +58,73 @@ pub(super) fn pack(layers: &[Layer], path: &Path, progress: &dyn Progress) -> Re
     progress.event(Event::Phase("writing the template"));
     let file = File::create_new(path).map_err(Error::Write)?;
     let mut image = Image::begin(&file, &tree).map_err(Error::Write)?;
-    let mut wanted = wanted(&tree);
+    let (mut wanted, total) = wanted(&tree);
+    let mut meter = Meter {
+        progress,
+        total,
+        done: 0,
+    };
     for (index, layer) in layers.iter().enumerate() {
         if let Some(wanted) = wanted.remove(&index) {
-            copy(layer, &wanted, &mut image).map_err(of_layer(index))?;
+            copy(layer, &wanted, &mut image, &mut meter).map_err(of_layer(index))?;
         }
-        progress.event(Event::Percent(share(index + 1, layers.len())));
     }
     image.finish().map_err(Error::Write)
 }
 
-/// The nodes that get content from each layer, by number of entry.
-fn wanted(tree: &Tree) -> HashMap<usize, HashMap<u64, NodeId>> {
-    let mut wanted: HashMap<usize, HashMap<u64, NodeId>> = HashMap::new();
+/// The nodes that get content from one layer, by number of entry, and how many bytes.
+type Wanted = HashMap<u64, (NodeId, u64)>;
+
+/// What each layer gives, and how many bytes all give.
+fn wanted(tree: &Tree) -> (HashMap<usize, Wanted>, u64) {
+    let mut wanted: HashMap<usize, Wanted> = HashMap::new();
+    let mut total = 0;
     for id in tree.walk() {
-        if let Kind::File { content, size: 1.. } = tree.node(id).kind {
+        if let Kind::File { content, size } = tree.node(id).kind
+            && size > 0
+        {
             let Content { layer, entry } = content;
-            wanted.entry(layer).or_default().insert(entry, id);
+            wanted.entry(layer).or_default().insert(entry, (id, size));
+            total += size;
         }
     }
-    wanted
+    (wanted, total)
 }
 
 fn copy(
     layer: &Layer,
-    wanted: &HashMap<u64, NodeId>,
+    wanted: &Wanted,
     image: &mut Image<'_>,
+    meter: &mut Meter<'_>,
 ) -> Result<(), entry::Error> {
     layer.read(|reader| {
-        entry::each(reader, |number, _, content| match wanted.get(&number) {
-            Some(id) => image.write_file(*id, content).map_err(Failure::Io),
-            None => Ok(()),
+        entry::each(reader, |number, _, content| {
+            if let Some((id, size)) = wanted.get(&number) {
+                image.write_file(*id, content)?;
+                meter.add(*size);
+            }
+            Ok(())
         })
     })
+}
+
+/// Tells how much of the content is written.
+struct Meter<'a> {
+    progress: &'a dyn Progress,
+    total: u64,
+    done: u64,
+}
+
+impl Meter<'_> {
+    fn add(&mut self, bytes: u64) {
+        let percent = |done: u64| u8::try_from(done.saturating_mul(100) / self.total.max(1));
+        let before = percent(self.done);
+        self.done += bytes;
+        let after = percent(self.done);
+        if after != before {
+            self.progress.event(Event::Percent(after.unwrap_or(100)));
+        }
+    }
 }
 
 fn of_layer(index: usize) -> impl FnOnce(entry::Error) -> Error {

@@ -336,6 +336,17 @@ impl<'a> Remote<'a> {
     }
 }
 
+/// Takes layer `number`, from 1, out of the cache: it was damaged after it came, or came so.
+pub(super) fn forget(cache: &Cache, manifest: &Manifest, number: usize) {
+    let layer = number
+        .checked_sub(1)
+        .and_then(|index| manifest.layers.get(index));
+    if let Some(digest) = layer.and_then(|layer| layer.digest().ok()) {
+        // If it stays, the next pull fails as this one did, and says so.
+        let _ = std::fs::remove_dir_all(cache.path(KIND, &digest.file_name()));
+    }
+}
+
 /// Either side of [`manifest::resolve`].
 enum Resolve {
     Registry(Error),

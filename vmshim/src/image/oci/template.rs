@@ -69,12 +69,11 @@ impl Template {
     }
 
     fn open(dir: &Path) -> Result<Self, Error> {
-        let path = dir.join("image.json");
         let unreadable = |source| Error::Read {
-            path: path.clone(),
+            path: dir.to_owned(),
             source,
         };
-        let bytes = fs::read(&path).map_err(unreadable)?;
+        let bytes = fs::read(dir.join("image.json")).map_err(unreadable)?;
         let record: Record = serde_json::from_slice(&bytes).map_err(|e| unreadable(e.into()))?;
         let digest = record
             .digest
