@@ -154,11 +154,40 @@ fn lock(path: &Path) -> Result<File, Error> {
     Ok(file)
 }
 
+/// Removes a draft, but never through a mount: what is mounted below it is not ours to delete.
 fn remove_all(path: &Path) -> io::Result<()> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    if has_mount_below(path, &mounts) {
+        return Err(io::ErrorKind::ResourceBusy.into());
+    }
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Whether something is mounted at or below `path`, by the fifth field of mountinfo (proc_pid_mountinfo(5)).
+fn has_mount_below(path: &Path, mounts: &str) -> bool {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+    points
+        .map(unescape)
+        .any(|point| Path::new(&point).starts_with(&path))
+}
+
+/// The kernel writes these four bytes in octal.
+fn unescape(point: &str) -> String {
+    let escapes = [
+        ("\\040", " "),
+        ("\\011", "\t"),
+        ("\\012", "\n"),
+        ("\\134", "\\"),
+    ];
+    escapes
+        .iter()
+        .fold(point.to_owned(), |text, (octal, byte)| {
+            text.replace(octal, byte)
+        })
 }
 
 fn sync(path: &Path) -> io::Result<()> {
@@ -231,5 +260,21 @@ mod tests {
         );
         assert_eq!(entries(&dir.path().join("things")), [".a.lock"]);
         assert!(cache.find("things", "a").is_none());
+    }
+
+    #[test]
+    fn a_mount_below_a_draft_is_found() {
+        let mounts = "36 35 98:0 / /cache/.a.draft/tree/proc ro - proc proc ro\n\
+                      37 35 98:0 / /cache/with\\040space ro - proc proc ro\n";
+        let rows = [
+            ("/cache/.a.draft", true),
+            ("/cache/.a.draft/tree/proc", true),
+            ("/cache/.a.draf", false),
+            ("/cache/.b.draft", false),
+            ("/cache/with space", true),
+        ];
+        for (path, below) in rows {
+            assert_eq!(has_mount_below(Path::new(path), mounts), below, "{path}");
+        }
     }
 }

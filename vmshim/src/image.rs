@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cache::{self, Cache};
 use crate::progress::{Event, Progress};
+use crate::space::Full;
 use crate::tool;
 
 mod build;
@@ -42,6 +43,9 @@ pub enum Error {
     /// A program that builds the template is missing or failed.
     #[error(transparent)]
     Tool(#[from] tool::Error),
+    /// There is no room to build it.
+    #[error(transparent)]
+    Full(#[from] Full),
     /// The cache could not be written.
     #[error(transparent)]
     Cache(#[from] cache::Error),
@@ -60,6 +64,7 @@ impl Error {
                 Some("check free disk space, the network and the sources of apt".to_owned())
             }),
             Self::Tool(error) => error.help(),
+            Self::Full(error) => error.help(),
             Self::Cache(error) => error.help(),
         }
     }

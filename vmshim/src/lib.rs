@@ -14,6 +14,7 @@ pub mod kernel;
 pub mod lock;
 pub mod progress;
 pub mod share;
+pub mod space;
 pub mod spec;
 pub mod status;
 pub mod supervise;

@@ -67,17 +67,27 @@ impl Tool {
         command
     }
 
-    /// The same, for a program that works long and cleans up when it is told to end: it is told when we die.
-    pub fn bound_command(self) -> Command {
+    /// The same, in a namespace of processes and mounts of its own where this user may make one.
+    ///
+    /// However we die, all of it ends and every mount it made is gone. Left to itself, a killed build leaves the
+    /// host's `/proc` and `/sys` mounted inside its tree, where removing the tree would reach them.
+    pub fn contained_command(self) -> Command {
         const SETPRIV: Tool = Tool {
             program: "setpriv",
             package: "util-linux",
         };
-        if !installed(SETPRIV.program) || !installed(self.program) {
+        if !installed(self.program) || !installed(SETPRIV.program) {
             return self.command(); // whose start says what is missing
         }
         let mut command = SETPRIV.command();
-        command.args(["--pdeathsig", "TERM", "--", self.program]);
+        if can_contain() {
+            command
+                .args(["--pdeathsig", "KILL", "--", UNSHARE.program])
+                .args(CONTAIN)
+                .arg(self.program);
+        } else {
+            command.args(["--pdeathsig", "TERM", "--", self.program]);
+        }
         command
     }
 
@@ -150,6 +160,29 @@ impl Tool {
 /// Forwards a line as [`Event::Line`].
 pub fn as_line(line: &str, progress: &dyn Progress) {
     progress.event(Event::Line(line));
+}
+
+const UNSHARE: Tool = Tool {
+    program: "unshare",
+    package: "util-linux",
+};
+
+/// Options of unshare(1): new mounts that stay inside, new processes that end with their first.
+const CONTAIN: [&str; 7] = [
+    "--mount",
+    "--propagation",
+    "private",
+    "--pid",
+    "--fork",
+    "--mount-proc",
+    "--kill-child",
+];
+
+/// Whether [`Tool::contained_command`] can make namespaces. An ordinary user can't, but neither can it mount.
+pub fn can_contain() -> bool {
+    UNSHARE
+        .output(UNSHARE.command().args(CONTAIN).arg("true"))
+        .is_ok()
 }
 
 /// Whether a program of this name is found on the extended search path.

@@ -10,7 +10,8 @@ use std::process::Command;
 use super::{Error, Recipe, Sources, root_disk};
 use crate::cache;
 use crate::progress::{Event, Progress};
-use crate::tool::Tool;
+use crate::space;
+use crate::tool::{self, Tool};
 
 const MMDEBSTRAP: Tool = Tool {
     program: "mmdebstrap",
@@ -20,6 +21,11 @@ const MKFS_EROFS: Tool = Tool {
     program: "mkfs.erofs",
     package: "erofs-utils",
 };
+
+/// What the image may take, in bytes.
+const IMAGE_SPACE: u64 = 512 << 20;
+/// What the tree that it is made of may take, with the downloaded packages, in bytes.
+const TREE_SPACE: u64 = 1536 << 20;
 
 /// Runs with the new tree as `$1`: makes the user, forgets what mmdebstrap copied from the host, drops caches.
 ///
@@ -56,19 +62,38 @@ pub(super) fn template(
 ) -> Result<(), Error> {
     // Asked for early: the hook would find out only after a minute of work.
     MKFS_EROFS.output(MKFS_EROFS.command().arg("--help"))?;
+    space::require(draft, IMAGE_SPACE)?;
+    let tree = tree_dir(draft)?;
+    space::require(&tree, TREE_SPACE)?;
     let files = write_sources(sources, draft)?;
     let image = root_disk(draft);
     let mut command = mmdebstrap(recipe, sources, &image, &files);
-    MMDEBSTRAP.stream(&mut command, progress, report)?;
+    MMDEBSTRAP.stream(command.env("TMPDIR", &tree), progress, report)?;
+    // Not part of the entry; leftovers would be harmless.
+    let _ = fs::remove_dir(draft.join("tree"));
     for file in files {
-        // Not part of the entry; a leftover would be harmless.
         let _ = fs::remove_file(file);
     }
     Ok(())
 }
 
+/// Where the tree grows: inside the draft, whose next builder clears it, if no mount can survive there.
+///
+/// An ordinary user's tree belongs to other user numbers, who may not be able to enter the cache.
+fn tree_dir(draft: &Path) -> Result<PathBuf, Error> {
+    if !tool::can_contain() {
+        return Ok(std::env::temp_dir());
+    }
+    let dir = draft.join("tree");
+    fs::create_dir(&dir).map_err(|source| cache::Error::Io {
+        path: dir.clone(),
+        source,
+    })?;
+    Ok(dir)
+}
+
 fn mmdebstrap(recipe: &Recipe, sources: &Sources, image: &Path, files: &[PathBuf]) -> Command {
-    let mut command = MMDEBSTRAP.bound_command();
+    let mut command = MMDEBSTRAP.contained_command();
     command
         // The image is complete when the hooks have run; what is thrown away need not be cleaned.
         .args(["--variant=minbase", "--format=null", "--skip=cleanup"])

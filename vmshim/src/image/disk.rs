@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::space::{self, Full};
 use crate::tool::{self, Tool};
 
 const MKE2FS: Tool = Tool {
@@ -21,13 +22,8 @@ const LEAST_FREE: u64 = 256 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The host's disk is nearly full.
-    #[error("`{}` has only {} MiB of free disk space", dir.display(), free >> 20)]
-    Full {
-        /// The folder the disk would be in.
-        dir: PathBuf,
-        /// Bytes free there.
-        free: u64,
-    },
+    #[error(transparent)]
+    Full(#[from] Full),
     /// The program that makes the file system is missing or failed.
     #[error(transparent)]
     Tool(#[from] tool::Error),
@@ -46,10 +42,7 @@ impl Error {
     /// What the person can do about it.
     pub fn help(&self) -> Option<String> {
         match self {
-            Self::Full { .. } => Some(format!(
-                "free at least {} MiB and try again",
-                LEAST_FREE >> 20
-            )),
+            Self::Full(error) => error.help(),
             Self::Tool(error) => error.help(),
             Self::Io { .. } => None,
         }
@@ -69,14 +62,7 @@ pub fn ensure(path: &Path, size: u64) -> Result<(), Error> {
         return Ok(());
     }
     let dir = path.parent().unwrap_or(Path::new("."));
-    let space = rustix::fs::statvfs(dir).map_err(|errno| Error::at(dir)(errno.into()))?;
-    let free = space.f_bavail.saturating_mul(space.f_frsize);
-    if free < LEAST_FREE {
-        return Err(Error::Full {
-            dir: dir.to_owned(),
-            free,
-        });
-    }
+    space::require(dir, LEAST_FREE)?;
     let draft = tempfile::Builder::new()
         .prefix(".data-")
         .tempfile_in(dir)
@@ -148,7 +134,10 @@ mod tests {
             error.to_string(),
             "`/proc` has only 0 MiB of free disk space"
         );
-        assert_eq!(error.help().unwrap(), "free at least 256 MiB and try again");
+        assert_eq!(
+            error.help().unwrap(),
+            "free at least 256 MiB there and try again"
+        );
     }
 
     #[test]
