@@ -123,6 +123,7 @@ impl Recorder {
             first_byte_ms: None,
             duration_ms: 0,
             message: None,
+            chain: None,
         }
     }
 }

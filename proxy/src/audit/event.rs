@@ -68,6 +68,9 @@ pub struct Event {
     /// A sentence for people, where a word is not enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// Ties the line to all before it; set by the log. See [`super::verify`].
+    #[serde(default, skip_serializing)]
+    pub chain: Option<String>,
 }
 
 /// What a line is about.

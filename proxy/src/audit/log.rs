@@ -9,9 +9,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Event;
+use super::chain::Chain;
 
 /// How long a log that cannot be written may hold lines back before requests are refused.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Longest line that is looked for a chain; the fields of an event are bounded far below.
+const MAX_LINE: u64 = 64 * 1024;
 
 /// How often the file's name is compared with the open file, so that a deleted or rotated log is made anew.
 const RECHECK: Duration = Duration::from_secs(1);
@@ -32,8 +36,10 @@ impl Log {
 
     /// Opens or makes the log at `path` and removes a torn last line.
     pub(crate) fn open(path: &Path, max_bytes: u64, backlog: usize) -> io::Result<Self> {
+        let (file, chain) = open_repaired(path)?;
         Ok(Self(Some(Mutex::new(Writer {
-            file: open_repaired(path)?,
+            file,
+            chain: chain.unwrap_or_default(),
             path: path.to_owned(),
             max_bytes,
             checked: Instant::now(),
@@ -47,10 +53,9 @@ impl Log {
     /// Records `event`. COST: one write into the page cache, about 2 µs; it never waits for the disk.
     pub(crate) fn write(&self, event: &Event) {
         let Some(writer) = &self.0 else { return };
-        let Ok(mut line) = serde_json::to_vec(event) else {
+        let Ok(line) = serde_json::to_vec(event) else {
             return;
         };
-        line.push(b'\n');
         writer
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -70,6 +75,7 @@ impl Log {
 #[derive(Debug)]
 struct Writer {
     file: File,
+    chain: Chain,
     path: PathBuf,
     max_bytes: u64,
     checked: Instant,
@@ -80,12 +86,14 @@ struct Writer {
 }
 
 impl Writer {
-    fn write(&mut self, line: Vec<u8>) {
+    fn write(&mut self, mut line: Vec<u8>) {
         if self.checked.elapsed() >= RECHECK {
             self.checked = Instant::now();
             // Without a new file the old one goes on being written.
             let _ = self.renew();
         }
+        // Chained in the order of writing: a line that is lost later leaves a gap that shows.
+        self.chain.seal(&mut line);
         self.backlog.push_back(line);
         self.drain();
         while self.backlog.len() > self.capacity {
@@ -129,7 +137,8 @@ impl Writer {
         {
             return Ok(());
         }
-        self.file = open_repaired(&self.path)?;
+        // The chain goes on, whatever the new file holds.
+        self.file = open_repaired(&self.path)?.0;
         Ok(())
     }
 }
@@ -147,8 +156,8 @@ fn append(file: &mut File, line: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Opens for appending, mode 0600, and cuts what follows the last line feed.
-fn open_repaired(path: &Path) -> io::Result<File> {
+/// Opens for appending, mode 0600, cuts what follows the last line feed, and reads the last line's chain.
+fn open_repaired(path: &Path) -> io::Result<(File, Option<Chain>)> {
     let mut file = OpenOptions::new()
         .read(true)
         .append(true)
@@ -156,14 +165,19 @@ fn open_repaired(path: &Path) -> io::Result<File> {
         .mode(0o600)
         .open(path)?;
     let length = file.metadata()?.len();
-    let whole = end_of_last_line(&mut file, length)?;
+    let whole = end_of_line_before(&mut file, length)?;
     if whole < length {
         file.set_len(whole)?;
     }
-    Ok(file)
+    let start = end_of_line_before(&mut file, whole.saturating_sub(1))?;
+    let mut last = Vec::new();
+    file.seek(SeekFrom::Start(start))?;
+    (&mut file).take(MAX_LINE).read_to_end(&mut last)?;
+    Ok((file, Chain::of(&last)))
 }
 
-fn end_of_last_line(file: &mut File, length: u64) -> io::Result<u64> {
+/// Where the last line that ends before `length` ends.
+fn end_of_line_before(file: &mut File, length: u64) -> io::Result<u64> {
     let mut block = [0_u8; 4096];
     let mut end = length;
     while end > 0 {
@@ -214,6 +228,8 @@ mod tests {
                 .unwrap();
             Log::open(&path, u64::MAX, 10).unwrap().write(&event("b"));
             assert_eq!(urls(&path), ["a", "b"]);
+            let chain = super::super::verify(&*fs::read(&path).unwrap()).unwrap();
+            assert_eq!(chain, Ok(2), "the chain goes on after a restart");
         }
     }
 

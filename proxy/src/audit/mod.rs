@@ -1,10 +1,12 @@
 //! The record of every request: one JSON line each, for people (`network log`) and for machines.
 
+mod chain;
 mod event;
 mod log;
 mod read;
 mod text;
 
+pub use chain::verify;
 pub use event::{Action, Carriage, Event, Kind, RuleRef, Stage};
 pub use read::{ReadError, read};
 

@@ -2,3 +2,4 @@
 
 pub(crate) mod prefixed;
 pub(crate) mod relay;
+mod splice;

@@ -1,5 +1,6 @@
 //! Bytes both ways until both sides are done, half-closes passed on.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
@@ -8,12 +9,17 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::splice::Splice;
 use crate::record::Traffic;
 
 /// One read. COST: lent from a pool of the thread only while bytes are on their way, so an idle tunnel holds none.
 const BUFFER: usize = 64 * 1024;
+
+/// One read between two sockets. What does not fill it is cheaper to copy than to splice.
+const SMALL: usize = 16 * 1024;
 
 /// Buffers a thread keeps.
 const POOLED: usize = 16;
@@ -35,7 +41,9 @@ fn give_back(buffer: Vec<u8>) {
     });
 }
 
-/// Copies between `client` and `origin` until both directions have ended, or nothing moved for `idle`.
+/// Carries bytes between `client` and `origin` until both directions have ended, or nothing moved for `idle`.
+///
+/// Between two sockets, a direction that fills a buffer goes over to `splice(2)` for as long as bytes keep coming.
 pub(crate) async fn relay<C, O>(
     client: &mut C,
     origin: &mut O,
@@ -43,24 +51,73 @@ pub(crate) async fn relay<C, O>(
     traffic: &Traffic,
 ) -> io::Result<()>
 where
-    C: AsyncRead + AsyncWrite + Unpin,
-    O: AsyncRead + AsyncWrite + Unpin,
+    C: AsyncRead + AsyncWrite + Unpin + 'static,
+    O: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let mut up = Direction::default();
-    let mut down = Direction::default();
+    if let (Some(client), Some(origin)) = (socket(client), socket(origin)) {
+        let (mut up, mut down) = (Bulk::default(), Bulk::default());
+        return both(idle, |cx, moved| {
+            let sent = up.poll(cx, client, origin, |bytes| moved(traffic.add_up(bytes)));
+            let received = down.poll(cx, origin, client, |bytes| moved(traffic.add_down(bytes)));
+            finished(sent, received)
+        })
+        .await;
+    }
+    let (mut up, mut down) = (Direction::default(), Direction::default());
+    both(idle, |cx, moved| {
+        let sent = up.poll(cx, client, origin, |bytes| moved(traffic.add_up(bytes)));
+        let received = down.poll(cx, origin, client, |bytes| moved(traffic.add_down(bytes)));
+        finished(sent, received)
+    })
+    .await
+}
+
+/// The TCP socket that `stream` is, if it is one.
+fn socket<I: 'static>(stream: &mut I) -> Option<&mut TcpStream> {
+    (stream as &mut dyn Any).downcast_mut()
+}
+
+/// One direction between two sockets: copied while messages are small, spliced while they are not.
+#[derive(Default)]
+struct Bulk {
+    copy: Direction,
+    splice: Option<Splice>,
+}
+
+impl Bulk {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut TcpStream,
+        to: &mut TcpStream,
+        mut moved: impl FnMut(usize),
+    ) -> Poll<io::Result<()>> {
+        loop {
+            if let Some(splice) = &mut self.splice {
+                let outcome = splice.poll(cx, from, to, &mut moved);
+                if outcome.is_pending() && splice.is_empty() {
+                    self.splice = None;
+                }
+                return outcome;
+            }
+            match ready!(self.copy.poll_step(cx, from, to, SMALL, &mut moved))? {
+                Step::Over => return Poll::Ready(Ok(())),
+                Step::Full => self.splice = Some(Splice::default()),
+            }
+        }
+    }
+}
+
+/// Polls both directions until both are over. `poll` tells whether each is, and calls its argument for what moved.
+async fn both(
+    idle: Duration,
+    mut poll: impl FnMut(&mut Context<'_>, &mut dyn FnMut(())) -> io::Result<(bool, bool)>,
+) -> io::Result<()> {
     let mut moved = Instant::now();
     let mut timer = Box::pin(sleep(idle));
     poll_fn(|cx| {
         let mut progress = false;
-        let sent = up.poll(cx, client, origin, |bytes| {
-            progress = true;
-            traffic.add_up(bytes);
-        })?;
-        let received = down.poll(cx, origin, client, |bytes| {
-            progress = true;
-            traffic.add_down(bytes);
-        })?;
-        if sent.is_ready() && received.is_ready() {
+        if let (true, true) = poll(cx, &mut |()| progress = true)? {
             return Poll::Ready(Ok(()));
         }
         if progress {
@@ -70,6 +127,18 @@ where
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     })
     .await
+}
+
+fn finished(
+    sent: Poll<io::Result<()>>,
+    received: Poll<io::Result<()>>,
+) -> io::Result<(bool, bool)> {
+    let is_over = |direction| match direction {
+        Poll::Ready(Err(error)) => Err(error),
+        Poll::Ready(Ok(())) => Ok(true),
+        Poll::Pending => Ok(false),
+    };
+    Ok((is_over(sent)?, is_over(received)?))
 }
 
 /// The timer is only moved when it fires, not with every byte.
@@ -98,6 +167,14 @@ struct Direction {
     closed: bool,
 }
 
+/// Where a direction stands.
+enum Step {
+    /// A read filled its buffer, and all of it has been written: more is on its way.
+    Full,
+    /// The reader ended, and the writer has been told.
+    Over,
+}
+
 impl Direction {
     fn poll<R, W>(
         &mut self,
@@ -111,48 +188,72 @@ impl Direction {
         W: AsyncWrite + Unpin,
     {
         loop {
-            if self.closed {
+            if let Step::Over = ready!(self.poll_step(cx, reader, writer, BUFFER, &mut wrote))? {
                 return Poll::Ready(Ok(()));
-            }
-            while self.start < self.end {
-                let bytes = self
-                    .buffer
-                    .as_deref()
-                    .and_then(|buffer| buffer.get(self.start..self.end))
-                    .unwrap_or_default();
-                let written = ready!(Pin::new(&mut *writer).poll_write(cx, bytes))?;
-                if written == 0 {
-                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-                }
-                self.start += written;
-                self.unflushed = true;
-                wrote(written);
-            }
-            if self.eof {
-                ready!(Pin::new(&mut *writer).poll_shutdown(cx))?;
-                self.closed = true;
-                continue;
-            }
-            match self.fill(cx, reader) {
-                Poll::Ready(result) => result?,
-                Poll::Pending => {
-                    if self.unflushed {
-                        ready!(Pin::new(&mut *writer).poll_flush(cx))?;
-                        self.unflushed = false;
-                    }
-                    return Poll::Pending;
-                }
             }
         }
     }
 
-    fn fill<R: AsyncRead + Unpin>(
+    fn poll_step<R, W>(
         &mut self,
         cx: &mut Context<'_>,
         reader: &mut R,
+        writer: &mut W,
+        size: usize,
+        mut wrote: impl FnMut(usize),
+    ) -> Poll<io::Result<Step>>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        loop {
+            if self.closed {
+                return Poll::Ready(Ok(Step::Over));
+            }
+            if self.start < self.end {
+                wrote(ready!(self.poll_drain(cx, writer))?);
+                if self.start == self.end && self.end == size {
+                    return Poll::Ready(Ok(Step::Full));
+                }
+            } else if self.eof {
+                ready!(Pin::new(&mut *writer).poll_shutdown(cx))?;
+                self.closed = true;
+            } else if let Poll::Ready(filled) = self.poll_fill(cx, reader, size) {
+                filled?;
+            } else {
+                if self.unflushed {
+                    ready!(Pin::new(&mut *writer).poll_flush(cx))?;
+                    self.unflushed = false;
+                }
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn poll_drain<W: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        writer: &mut W,
+    ) -> Poll<io::Result<usize>> {
+        let buffer = self.buffer.as_deref().unwrap_or_default();
+        let bytes = buffer.get(self.start..self.end).unwrap_or_default();
+        let written = ready!(Pin::new(writer).poll_write(cx, bytes))?;
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.start += written;
+        self.unflushed = true;
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_fill<R: AsyncRead + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        reader: &mut R,
+        size: usize,
     ) -> Poll<io::Result<()>> {
         let mut buffer = self.buffer.take().unwrap_or_else(lend);
-        let mut target = ReadBuf::new(&mut buffer);
+        let mut target = ReadBuf::new(buffer.get_mut(..size).unwrap_or_default());
         let outcome = Pin::new(reader).poll_read(cx, &mut target);
         (self.start, self.end) = (0, target.filled().len());
         if outcome.is_ready() && self.end > 0 {

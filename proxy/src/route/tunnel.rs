@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use policy_lang::{Host, Target};
+use policy_lang::{Host, HostName, Target};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
@@ -12,7 +12,6 @@ use crate::audit::{Carriage, Stage};
 use crate::cause::Cause;
 use crate::context::Context;
 use crate::gate::{Permit, Route};
-use crate::io::prefixed::Prefixed;
 use crate::io::relay::relay;
 use crate::record::Record;
 use crate::tls::client_hello::{self, ServerName, Sniff};
@@ -30,7 +29,7 @@ pub(crate) async fn serve<I>(
     early: Bytes,
     mut record: Record,
 ) where
-    I: AsyncRead + AsyncWrite + Unpin + Send,
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     record.admitted(&route, Carriage::Bypass);
     record.stage(Stage::Dial);
@@ -68,7 +67,10 @@ pub(crate) async fn serve<I>(
             return record.failed(&cause);
         }
     };
-    let mut client = Prefixed::new(first, client);
+    record.traffic().add_up(first.len());
+    if origin.write_all(&first).await.is_err() {
+        return record.failed(&Cause::Closed("it took no bytes".into()));
+    }
     carry(
         &context,
         Some(&permit),
@@ -89,8 +91,8 @@ pub(crate) async fn carry<C, O>(
     origin: &mut O,
     mut record: Record,
 ) where
-    C: AsyncRead + AsyncWrite + Unpin,
-    O: AsyncRead + AsyncWrite + Unpin,
+    C: AsyncRead + AsyncWrite + Unpin + 'static,
+    O: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let traffic = record.traffic();
     let relayed = relay(client, origin, context.limits.tunnel_idle, &traffic);
@@ -193,7 +195,8 @@ fn named(target: &Target, sniff: Sniff) -> Result<(), Cause> {
     }
 }
 
-/// Whether a TLS server name is the host of `target`. Both go through the same parser.
+/// Whether a TLS server name is the host of `target`. Both go through the same parser; a server name has no port.
 pub(crate) fn is_for(target: &Target, server_name: &str) -> bool {
-    Target::parse(server_name, Some(target.port())).is_ok_and(|named| named == *target)
+    let named = HostName::parse(server_name).map(Host::Name);
+    named.is_ok_and(|named| named == *target.host())
 }

@@ -177,3 +177,42 @@ async fn early_bytes() {
     assert_eq!(rest.matches("HTTP/1.1 ").count(), 1);
     assert_eq!(canary.seen().connections, 1);
 }
+
+/// Bulk goes through `splice(2)` and small messages through a buffer; neither may lose or change a byte.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tunnel_carries_every_byte() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let (world, canary, authority) = bypassed().await;
+    let mut tunnel = world.connect(&authority).await.unwrap();
+    tunnel.send(b"x\r\n\r\n").await;
+    canary
+        .until("the first bytes", |seen| seen.requests.len() == 1)
+        .await;
+    let (mut reader, mut writer) = tunnel.io.into_split();
+    // A pattern whose period is no power of two, in pieces from one byte to a megabyte.
+    let bytes: Vec<u8> = (0..24 * 1024 * 1024_u32)
+        .map(|at| u8::try_from(at % 251).unwrap())
+        .collect();
+    let sent = bytes.clone();
+    let sender = tokio::spawn(async move {
+        let mut left = sent.as_slice();
+        for size in [1, 7, 1000, 16 * 1024, 16 * 1024 + 1, 1024 * 1024]
+            .into_iter()
+            .cycle()
+        {
+            let (piece, rest) = left.split_at(size.min(left.len()));
+            writer.write_all(piece).await.unwrap();
+            left = rest;
+            if left.is_empty() {
+                break;
+            }
+        }
+        writer.shutdown().await.unwrap();
+    });
+    let mut echo = Vec::new();
+    crate::support::soon("the echo", reader.read_to_end(&mut echo))
+        .await
+        .unwrap();
+    sender.await.unwrap();
+    assert!(echo == bytes, "{} of {} bytes", echo.len(), bytes.len());
+}

@@ -1,0 +1,131 @@
+//! The chain that ties each line of the log to all before it.
+//!
+//! The last key of a line is `chain`: the first 16 bytes of SHA-256 over the chain of the line before and the text of
+//! this one. A line that is changed, removed or put in breaks it there. It shows tampering to whoever kept a later
+//! value of the chain; it cannot stop somebody who may write the file from writing all of it anew.
+
+use std::io::{self, BufRead};
+
+use aws_lc_rs::digest::{Context, SHA256};
+
+const KEY: &str = ",\"chain\":\"";
+
+/// A value of the chain.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Chain([u8; 16]);
+
+impl Chain {
+    /// Ends the JSON object in `line` with the next value of the chain and a line feed.
+    pub(super) fn seal(&mut self, line: &mut Vec<u8>) {
+        if line.last() == Some(&b'}') {
+            line.pop();
+        }
+        *self = self.next(line);
+        line.extend_from_slice(KEY.as_bytes());
+        line.extend_from_slice(self.hex().as_bytes());
+        line.extend_from_slice(b"\"}\n");
+    }
+
+    /// The value that `line` carries, if it carries one.
+    pub(super) fn of(line: &[u8]) -> Option<Self> {
+        let (_, hex) = split(line)?;
+        let byte = |at: usize| u8::from_str_radix(hex.get(2 * at..2 * at + 2)?, 16).ok();
+        let mut value = [0; 16];
+        for (at, slot) in value.iter_mut().enumerate() {
+            *slot = byte(at)?;
+        }
+        (hex.len() == 32).then_some(Self(value))
+    }
+
+    fn next(&self, text: &[u8]) -> Self {
+        let mut context = Context::new(&SHA256);
+        context.update(&self.0);
+        context.update(text);
+        let mut value = [0; 16];
+        for (slot, byte) in value.iter_mut().zip(context.finish().as_ref()) {
+            *slot = *byte;
+        }
+        Self(value)
+    }
+
+    fn hex(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// The text that is chained, and the chain's digits.
+fn split(line: &[u8]) -> Option<(&[u8], &str)> {
+    let line = line.trim_ascii_end().strip_suffix(b"\"}")?;
+    let at = line
+        .windows(KEY.len())
+        .rposition(|window| window == KEY.as_bytes())?;
+    let (text, hex) = (line.get(..at)?, line.get(at + KEY.len()..)?);
+    Some((text, str::from_utf8(hex).ok()?))
+}
+
+/// Checks the chain of a log. Returns how many lines hold, or the number of the first line that does not follow from
+/// the one before it. The first line is taken as it is: it follows from a file that was rotated away.
+pub fn verify(log: impl BufRead) -> io::Result<Result<usize, usize>> {
+    let mut last: Option<Chain> = None;
+    let mut count = 0;
+    for line in log.split(b'\n') {
+        let line = line?;
+        if line.is_empty() {
+            continue;
+        }
+        count += 1;
+        let Some((chain, text)) = Chain::of(&line).zip(split(&line).map(|(text, _)| text)) else {
+            return Ok(Err(count));
+        };
+        if last.is_some_and(|last| last.next(text) != chain) {
+            return Ok(Err(count));
+        }
+        last = Some(chain);
+    }
+    Ok(Ok(count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(count: usize) -> Vec<String> {
+        let mut chain = Chain::default();
+        let line = |number| {
+            let mut line = format!(r#"{{"n":{number},"x":",\"chain\":\""}}"#).into_bytes();
+            chain.seal(&mut line);
+            String::from_utf8(line).unwrap()
+        };
+        (0..count).map(line).collect()
+    }
+
+    fn verdict(lines: &[String]) -> Result<usize, usize> {
+        verify(lines.concat().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn tampering_shows() {
+        let lines = log(5);
+        assert!(lines.iter().all(|line| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["chain"].is_string()
+        }));
+        assert_eq!(verdict(&lines), Ok(5));
+        assert_eq!(
+            verdict(&lines[2..]),
+            Ok(3),
+            "the older ones were rotated away"
+        );
+        let mut removed = lines.clone();
+        removed.remove(2);
+        assert_eq!(verdict(&removed), Err(3));
+        let mut changed = lines.clone();
+        changed[3] = changed[3].replace("\"n\":3", "\"n\":9");
+        assert_eq!(verdict(&changed), Err(4));
+        let mut swapped = lines.clone();
+        swapped.swap(1, 2);
+        assert_eq!(verdict(&swapped), Err(2));
+        let mut unchained = lines;
+        unchained[4] = "{\"n\":4}\n".into();
+        assert_eq!(verdict(&unchained), Err(5));
+    }
+}
