@@ -1,8 +1,8 @@
 //! Verdicts told at length.
 
 use crate::{
-    Action, Carriage, Effect, Host, HostVerdict, LocalAddrs, Origin, Policy, Reason, RuleId,
-    Target, embedded::judged,
+    Action, Carriage, Effect, Host, HostVerdict, LocalAddrs, Origin, Policy, Reason, RequestPath,
+    RuleId, Target, embedded::judged, quote::Quoted,
 };
 use serde::Serialize;
 use std::{fmt, net::IpAddr};
@@ -26,6 +26,12 @@ pub struct Explanation {
     pub candidates: Vec<Candidate>,
     /// One entry for each address, in the order given.
     pub addresses: Vec<AddrExplanation>,
+    /// The request, if one was asked about.
+    pub request: Option<RequestExplanation>,
+    /// The limit that counts.
+    pub limit: Option<String>,
+    /// Headers that are set from credentials.
+    pub credentials: Vec<String>,
     /// [`Policy::digest`] of the policy.
     pub policy: String,
 }
@@ -97,7 +103,46 @@ pub struct AddrExplanation {
     pub bypass: Option<String>,
 }
 
+/// What the rules about requests say about one request.
+#[derive(Debug, Clone, Serialize)]
+pub struct RequestExplanation {
+    /// The method.
+    pub method: String,
+    /// The canonical path, or the path as given if it has none.
+    pub path: String,
+    /// Whether the request may be sent.
+    pub action: Action,
+    /// [`Reason::code`] of that.
+    pub reason: &'static str,
+    /// The same as a sentence.
+    pub because: String,
+}
+
 impl Policy {
+    /// [`Policy::explain`], and [`Policy::admit_request`] for one request (path and query in origin form).
+    pub fn explain_request(
+        &self,
+        target: &Target,
+        (method, path): (&str, &str),
+        addrs: &[IpAddr],
+        local: &LocalAddrs,
+    ) -> Explanation {
+        let verdict = self.admit_request(target, method, path);
+        let canonical = RequestPath::parse(path);
+        let mut explanation = self.explain(target, addrs, local);
+        if !verdict.action.is_allow() {
+            explanation.action = Action::Deny;
+        }
+        explanation.request = Some(RequestExplanation {
+            method: method.to_owned(),
+            path: canonical.map_or_else(|_| path.to_owned(), |path| path.as_str().to_owned()),
+            action: verdict.action,
+            reason: verdict.reason.code(),
+            because: self.describe(verdict.reason),
+        });
+        explanation
+    }
+
     /// Asks [`Policy::admit_host`], [`Policy::admit_addr`] and [`Policy::carriage`], and tells what they looked at.
     pub fn explain(&self, target: &Target, addrs: &[IpAddr], local: &LocalAddrs) -> Explanation {
         let host = self.admit_host(target);
@@ -117,6 +162,14 @@ impl Policy {
             because: self.describe(host.reason),
             candidates: self.host_candidates(target, &host),
             addresses,
+            request: None,
+            limit: self
+                .limit(target)
+                .map(|limit| format!("limit {} {} ({})", limit.pattern, limit.rate, limit.origin)),
+            credentials: self
+                .injections(target)
+                .map(|injection| injection.credential.header.to_string())
+                .collect(),
             policy: self.digest().to_string(),
         }
     }
@@ -233,6 +286,20 @@ impl fmt::Display for Explanation {
         write_candidates(f, &self.candidates)?;
         for address in &self.addresses {
             write!(f, "{address}")?;
+        }
+        if let Some(request) = &self.request {
+            let (method, path) = (Quoted(&request.method), Quoted(&request.path));
+            writeln!(
+                f,
+                "request {method} {path}: {}: {}",
+                request.action, request.because
+            )?;
+        }
+        if let Some(limit) = &self.limit {
+            writeln!(f, "limited by {limit}")?;
+        }
+        for header in &self.credentials {
+            writeln!(f, "header {header} is set from a credential")?;
         }
         Ok(())
     }

@@ -35,7 +35,7 @@ mod target;
 mod verdict;
 mod warning;
 
-pub use explain::{AddrExplanation, Candidate, Explanation, Outcome};
+pub use explain::{AddrExplanation, Candidate, Explanation, Outcome, RequestExplanation};
 pub use host::{Host, HostError, HostName};
 pub use language::{Credential, Rate, RequestPattern, SecretSource, Unit};
 pub use local::LocalAddrs;

@@ -189,6 +189,55 @@ fn requests_are_judged_by_method_and_path() {
 }
 
 #[test]
+fn an_explanation_reads_well() {
+    let (policy, _) = compile(
+        "default deny\n\
+         allow api.test:443 GET /repos/**\n\
+         block *.test\n\
+         allow test\n\
+         block net 203.0.113.0/24\n\
+         limit api.test 5/m\n\
+         inject api.test x-key from env X\n",
+        &[],
+    );
+    let addrs = ["198.51.100.1", "203.0.113.9", "64:ff9b::10.0.0.1"].map(|a| a.parse().unwrap());
+    let asked = target("api.test:443");
+    let explained = policy.explain_request(
+        &asked,
+        ("GET", "/x/../repos/a?b"),
+        &addrs,
+        &Default::default(),
+    );
+    let expected = "allow api.test:443
+host: allow: rule `allow api.test:443 GET /repos/**` (test:2:1)
+  allow api.test:443 GET /repos/** (test:2:1)  decides
+  block *.test (test:3:1)                      loses: less specific
+  allow test (test:4:1)                        does not match: an exact name does not cover its subdomains
+address 198.51.100.1: allow: rule `allow api.test:443 GET /repos/**` (test:2:1) names the host exactly
+  carriage: intercepted
+address 203.0.113.9: allow: rule `allow api.test:443 GET /repos/**` (test:2:1) names the host exactly
+  block net 203.0.113.0/24 (test:5:1)  does not count here
+  carriage: intercepted
+address 64:ff9b::a00:1: allow: rule `allow api.test:443 GET /repos/**` (test:2:1) names the host exactly
+  block net 10.0.0.0/8 (built in)  does not count here
+  carriage: intercepted
+request `GET` `/repos/a`: allow: rule `allow api.test:443 GET /repos/**` (test:2:1)
+limited by limit api.test 5/m (test:6:1)
+header x-key is set from a credential
+";
+    assert_eq!(explained.to_string(), expected);
+    let denied = policy.explain_request(&asked, ("PUT", "/%zz"), &[], &Default::default());
+    assert_eq!(denied.action, Action::Deny);
+    assert!(
+        denied.to_string().contains("its path is malformed"),
+        "{denied}"
+    );
+    let json = serde_json::to_value(&explained).unwrap();
+    assert_eq!(json["request"]["path"], "/repos/a");
+    assert_eq!(json["candidates"][1]["outcome"], "less-specific");
+}
+
+#[test]
 fn a_request_rule_is_read_even_where_its_address_is_bypassed() {
     use policy_lang::Carriage;
     let text = "default deny\nallow a.test GET /x\nallow b.test\nbypass net 0.0.0.0/0\n";
@@ -710,7 +759,7 @@ fn idle_rules_can_go() {
         "1.2.3.4",
     ];
     let mut idle = 0;
-    for _ in 0..5_000 {
+    for _ in 0..2_000 {
         let default = *rng.choice(&["default allow", "default deny"]).unwrap();
         let mut lines = vec![default.to_owned()];
         for _ in 0..rng.usize(1..7) {
@@ -740,7 +789,7 @@ fn idle_rules_can_go() {
             }
         }
     }
-    assert!(idle > 1_000, "only {idle} idle rules were made");
+    assert!(idle > 500, "only {idle} idle rules were made");
 }
 
 const HOSTS: [&str; 8] = [
@@ -812,7 +861,7 @@ fn random_text(rng: &mut Rng) -> String {
 #[test]
 fn printing_and_parsing_are_inverse() {
     let mut rng = Rng::with_seed(7);
-    for _ in 0..20_000 {
+    for _ in 0..5_000 {
         let text = random_text(&mut rng);
         let file = parse(&text);
         let printed = file.to_string();
@@ -824,7 +873,7 @@ fn printing_and_parsing_are_inverse() {
 #[test]
 fn no_text_makes_the_parser_panic_or_point_outside() {
     let mut rng = Rng::with_seed(11);
-    for _ in 0..20_000 {
+    for _ in 0..5_000 {
         let mut text = random_text(&mut rng) + SAMPLE;
         for _ in 0..rng.usize(1..6) {
             let at = rng.usize(..=text.len());
@@ -855,7 +904,7 @@ fn both_forms_are_one_policy() {
             .map(|_| (*rng.choice(items).unwrap()).to_owned())
             .collect()
     };
-    for _ in 0..2_000 {
+    for _ in 0..1_000 {
         let keys = [
             ("allowedDomains", "allow", list(&mut rng, &HOSTS)),
             ("blockedDomains", "block", list(&mut rng, &HOSTS)),

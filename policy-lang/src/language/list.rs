@@ -61,13 +61,16 @@ fn words(line: &str) -> impl Iterator<Item = &str> {
         true | false => line.split('#').next().unwrap_or(""),
     };
     let mut words = line.split_ascii_whitespace().peekable();
-    let hosts = words
-        .peek()
-        .is_some_and(|word| word.parse::<IpAddr>().is_ok())
-        && words.clone().nth(1).is_some();
+    let hosts = words.peek().is_some_and(|word| is_addr(word)) && words.clone().nth(1).is_some();
     words
         .skip(usize::from(hosts))
         .filter(move |word| !hosts || !HOSTS_FILE_OWN.contains(word))
+}
+
+/// Whether a word is an address. Most are names, which the first byte tells without parsing.
+fn is_addr(word: &str) -> bool {
+    let may_be = word.starts_with(|c: char| c.is_ascii_digit()) || word.contains(':');
+    may_be && word.parse::<IpAddr>().is_ok()
 }
 
 fn meaning(word: &str) -> Meaning {

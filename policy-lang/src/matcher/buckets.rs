@@ -95,10 +95,7 @@ impl Buckets {
         };
         let mut index = self.home(hash);
         // INVARIANT: there are more slots than entries, so some bucket on the way has not spilled.
-        for _ in 0..self.0.len() {
-            let Some(bucket) = self.0.get(index) else {
-                return found;
-            };
+        while let Some(bucket) = self.0.get(index) {
             for slot in bucket.tagged(tag(hash)) {
                 let entry = bucket.entry(slot);
                 if entry == Entry::MARKER {
@@ -110,7 +107,7 @@ impl Buckets {
                 }
             }
             if !bucket.spilled {
-                return found;
+                break;
             }
             index = self.after(index);
         }

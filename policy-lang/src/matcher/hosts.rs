@@ -60,7 +60,10 @@ impl HostTable {
     /// that match.
     #[inline]
     pub(crate) fn decide(&self, host: &Host, port: Port) -> (Option<View<'_>>, bool) {
-        let decided = settle((None, false), self.any(), port);
+        let decided = match self.any.is_empty() {
+            true => (None, false),
+            false => settle((None, false), self.any(), port),
+        };
         match host {
             Host::Addr(addr) => {
                 let slots = self.addrs.get(addr).map(Vec::as_slice);
@@ -74,16 +77,20 @@ impl HostTable {
     #[inline]
     fn decide_name<'t>(&'t self, name: &str, port: Port, any: Decided<'t>) -> Decided<'t> {
         let mut decided = any;
-        for (labels, (suffix, hash)) in Suffixes::of(name).enumerate() {
-            if labels == 0 && !self.single_labels {
+        let mut single = true;
+        for (suffix, hash) in Suffixes::of(name) {
+            let first = std::mem::take(&mut single);
+            if first && !self.single_labels {
                 continue;
             }
             let found = self.names.find(hash, |entry| self.is(entry, suffix));
             if let Some(entry) = found.entry {
-                let level = self.level(entry, suffix.len() == name.len());
-                decided = settle(decided, level, port);
+                decided = match self.level(entry, suffix.len() == name.len()) {
+                    Level::One(Some(view)) => (Some(view), false),
+                    level => settle(decided, level, port),
+                };
             }
-            if labels > 0 && !found.longer {
+            if !first && !found.longer {
                 break;
             }
         }

@@ -35,7 +35,7 @@ impl<'n> Iterator for Suffixes<'n> {
     fn next(&mut self) -> Option<Self::Item> {
         let end = self.start?.checked_sub(1)?;
         let head = self.name.as_bytes().get(..end)?;
-        let dot = memchr::memrchr(b'.', head);
+        let dot = head.iter().rposition(|byte| *byte == b'.');
         let from = dot.map_or(0, |dot| dot + 1);
         self.start = dot.map(|_| from);
         self.hash = mix(self.hash, head.get(from..)?);
