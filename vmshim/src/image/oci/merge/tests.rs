@@ -1,3 +1,4 @@
+use super::super::erofs::Image;
 use super::super::tree::Node;
 use super::*;
 use crate::image::oci::refusal::Refusal;
@@ -333,4 +334,57 @@ fn a_budget_ends() {
             assert!(reason(error).ends_with(&format!("{:?}", Refusal::Budget)));
         }
     }
+}
+
+/// Bytes of a good layer's headers are changed at random, checksums kept right.
+#[test]
+fn no_header_upsets_the_merge_or_the_image() {
+    let good = layer(&[
+        (DIR, "a/", ""),
+        (FILE, "a/one", ""),
+        (SYM, "l", "a"),
+        (FILE, "l/two", ""),
+        (HARD, "h", "a/one"),
+        (FILE, "a/.wh..wh..opq", ""),
+        (EntryType::XHeader, "x", ""),
+        (EntryType::Fifo, "p", ""),
+    ]);
+    let mut state = 1_u64;
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 16) as usize % below
+    };
+    let interesting = [0, b'/', b'.', b'1', b'7', b'x', b'L', 0x80, 0xff];
+    let (mut taken, mut refused) = (0, 0);
+    for _ in 0..4_000 {
+        let mut bytes = good.clone();
+        let start = random(8) * 512;
+        for _ in 0..=random(3) {
+            // Names, numbers and type are before, the target behind; padding would change nothing.
+            let at = [random(100), 100 + random(56), 156, 157 + random(100)][random(4)];
+            bytes[start + at] = interesting[random(interesting.len())];
+        }
+        let mut header = tar::Header::new_old();
+        header
+            .as_mut_bytes()
+            .copy_from_slice(&bytes[start..start + 512]);
+        header.set_cksum();
+        bytes[start..start + 512].copy_from_slice(header.as_bytes());
+        let mut merge = Merge::new(Budget::default());
+        match merge.apply(&mut bytes.as_slice()) {
+            Err(_) => refused += 1,
+            Ok(()) => {
+                let tree = merge.into_tree();
+                let file = tempfile::tempfile().unwrap();
+                Image::begin(&file, &tree).unwrap();
+                taken += 1;
+            }
+        }
+    }
+    assert!(
+        taken > 500 && refused > 500,
+        "{taken} taken, {refused} refused"
+    );
 }
