@@ -926,5 +926,9 @@ fn both_forms_are_one_policy() {
         let (document, _) = Document::parse(&text, "json").unwrap();
         let (json, _) = document.compile().unwrap();
         assert_eq!(json.digest(), written.digest(), "{text}");
+        let (converted, _) = parse(&document.to_language())
+            .compile(&mut no_files)
+            .unwrap();
+        assert_eq!(json.digest(), converted.digest(), "{text}");
     }
 }

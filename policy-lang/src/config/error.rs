@@ -78,6 +78,12 @@ pub enum Problem {
     /// A bad network.
     #[error(transparent)]
     Net(#[from] NetError),
+    /// An empty name of a file, or one with control characters.
+    #[error("{} is not the name of a file", Quoted(.text))]
+    FileName {
+        /// The text found.
+        text: Box<str>,
+    },
     /// Something in an included file, or in what all files say together.
     #[error(transparent)]
     Language(#[from] language::Problem),
@@ -108,6 +114,9 @@ impl Problem {
             Self::UnknownAction { .. } => Some("write `\"allow\"` or `\"deny\"`".into()),
             Self::Pattern(error) => Some(error.help().into()),
             Self::Net(error) => Some(error.help().into()),
+            Self::FileName { .. } => {
+                Some("name a file of the policy language, relative to this one".into())
+            }
             Self::Language(problem) => problem.help(),
         }
     }

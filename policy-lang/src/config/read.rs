@@ -114,7 +114,7 @@ impl<'a> Reader<'a> {
         match key {
             Key::Policy => document.policy = self.action(value),
             Key::Network => self.network(value, document),
-            Key::Include => document.include = self.list(key, value, |text| Ok(text.into())),
+            Key::Include => document.include = self.list(key, value, file_name),
             Key::AllowedDomains => document.allowed = self.patterns(key, value),
             Key::BlockedDomains => document.blocked = self.patterns(key, value),
             Key::BypassDomains => document.bypassed = self.patterns(key, value),
@@ -306,6 +306,13 @@ impl<'a> Reader<'a> {
             at,
             kind,
         });
+    }
+}
+
+fn file_name(text: &str) -> Result<Box<str>, Problem> {
+    match text.is_empty() || text.chars().any(char::is_control) {
+        true => Err(Problem::FileName { text: text.into() }),
+        false => Ok(text.into()),
     }
 }
 

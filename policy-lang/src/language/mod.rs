@@ -29,4 +29,4 @@ pub use ast::{Credential, File, Rate, RequestPattern, SecretSource, Unit};
 pub use error::{Error, Problem};
 pub(crate) use gather::Gatherer;
 pub use gather::{FileKind, Loader, Source, no_files};
-pub(crate) use print::HostText;
+pub(crate) use print::{HostText, InQuotes};

@@ -177,7 +177,8 @@ impl fmt::Display for ExpectItem {
     }
 }
 
-struct InQuotes<'a>(&'a str);
+/// Text as a quoted word of the grammar.
+pub(crate) struct InQuotes<'a>(pub(crate) &'a str);
 
 impl fmt::Display for InQuotes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
