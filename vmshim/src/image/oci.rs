@@ -196,6 +196,16 @@ fn pull(
     Ok(template)
 }
 
+/// The images that were pulled and whose templates are there, by name.
+pub fn pulled(cache: &Cache) -> Vec<(Reference, Template)> {
+    let mut all: Vec<_> = template::notes(cache)
+        .into_iter()
+        .filter_map(|name| Some((name.parse().ok()?, template::recall(cache, &name)?)))
+        .collect();
+    all.sort_by_key(|(reference, _): &(Reference, _)| reference.to_string());
+    all
+}
+
 /// Returns the template of the one image in the archive `path`: `docker save`'s, or a tar of an OCI layout.
 pub fn import_archive(
     cache: &Cache,
@@ -258,7 +268,9 @@ fn import_from(
     progress: &dyn Progress,
 ) -> Result<Template, Error> {
     let image = local::find(engines, name)?;
-    if let Some(template) = template::recall(cache, &image.id) {
+    // The space keeps it apart from every reference.
+    let note = format!("local {}", image.id);
+    if let Some(template) = template::recall(cache, &note) {
         return Ok(template);
     }
     // Nameless, so that nothing is left behind however this ends.
@@ -273,7 +285,7 @@ fn import_from(
     })?;
     image.save(written, progress)?;
     let template = import_file(cache, Path::new(name), file, progress)?;
-    template::remember(cache, &image.id, &template.digest)?;
+    template::remember(cache, &note, &template.digest)?;
     Ok(template)
 }
 

@@ -153,6 +153,13 @@ fn an_image_is_pulled_once_and_then_found_offline() {
     let pinned = format!("{}/team/image@{}", registry.address, pulled.digest);
     assert_eq!(bench.pull(&pinned, PullPolicy::Always).unwrap(), pulled);
 
+    let names: Vec<_> = oci::pulled(&bench.cache);
+    let wanted = [
+        (reference, pulled.clone()),
+        (pinned.parse().unwrap(), pulled.clone()),
+    ];
+    assert_eq!(names, wanted);
+
     drop(registry);
     for policy in [PullPolicy::Missing, PullPolicy::Never] {
         assert_eq!(bench.pull(&name, policy).unwrap(), pulled);

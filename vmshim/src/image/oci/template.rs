@@ -116,6 +116,15 @@ pub(super) fn recall(cache: &Cache, name: &str) -> Option<Template> {
     Template::find(cache, &digest)
 }
 
+/// Every name that was ever remembered.
+pub(super) fn notes(cache: &Cache) -> Vec<String> {
+    let entries = fs::read_dir(cache.root().join(NAMES)).into_iter().flatten();
+    entries
+        .filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok())
+        .filter_map(|note| Some(note.trim_end().split_once(' ')?.1.to_owned()))
+        .collect()
+}
+
 /// Names hold slashes and colons, so files are called by their digests.
 fn note_path(cache: &Cache, name: &str) -> PathBuf {
     cache.path(NAMES, Digest::of(name.as_bytes()).hex())
@@ -143,5 +152,6 @@ mod tests {
         assert_eq!(made.config, config);
         assert!(made.root.is_file());
         assert!(recall(&cache, "x:2").is_none());
+        assert_eq!(notes(&cache), ["x:1"]);
     }
 }
