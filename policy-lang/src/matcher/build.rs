@@ -49,9 +49,11 @@ impl HostTable {
             table.names.insert(suffix::hash(&place.name), entry);
         }
         let mut offsets = Vec::new();
+        let bytes: usize = lists.iter().map(|list| list.text.len() + 1).sum();
         for list in lists {
-            table.add_list(list, &mut offsets);
+            table.add_list(list, bytes, &mut offsets);
         }
+        table.text.shrink_to_fit();
         table.mark_above(&offsets);
         table
     }
@@ -93,7 +95,8 @@ impl HostTable {
         self.names = Buckets::for_entries(count + markers.len());
     }
 
-    fn add_list(&mut self, list: NameList, offsets: &mut Vec<u32>) {
+    /// `bytes` is how long the texts of all lists will be.
+    fn add_list(&mut self, list: NameList, bytes: usize, offsets: &mut Vec<u32>) {
         let start = self.text.len();
         self.lists.push(Listed {
             start,
@@ -101,11 +104,15 @@ impl HostTable {
             source: list.source,
         });
         match start {
+            // The usual case: one list, whose text is not copied.
             0 => self.text = list.text,
             _ => self.text.push_str(&list.text),
         }
         // A name at the end of one text must not run on into the next.
-        self.text.push('\n');
+        if !self.text.ends_with('\n') {
+            self.text.reserve_exact(bytes - self.text.len());
+            self.text.push('\n');
+        }
         for (offset, kind) in list.names {
             // More text than an entry can point into has been refused before.
             if let Ok(offset) = u32::try_from(start + offset as usize) {
