@@ -143,3 +143,24 @@ fn the_user_is_added_or_found_or_refused() {
         assert!(matches!(error, ConfigureError::BadUser(_)), "{error}");
     }
 }
+
+#[test]
+fn the_way_to_a_share_is_passable_where_the_guest_may_change_it() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    let root = tempfile::tempdir().unwrap();
+    let closed = root.path().join("closed");
+    fs::create_dir_all(closed.join("project")).unwrap();
+    let mode = || fs::metadata(&closed).unwrap().mode() & 0o777;
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+    let own = fs::metadata(&closed).unwrap().dev();
+
+    share::open_way(&closed.join("project"), own + 1).unwrap();
+    assert_eq!(
+        mode(),
+        0o700,
+        "a folder of another file system stays as it is"
+    );
+    share::open_way(&closed.join("project"), own).unwrap();
+    assert_eq!(mode(), 0o711);
+}
