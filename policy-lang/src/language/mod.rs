@@ -17,6 +17,7 @@
 
 mod ast;
 mod cursor;
+mod enforce;
 mod error;
 mod gather;
 mod list;
