@@ -6,6 +6,10 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long somebody may be looking whether the lock is held, which takes it for a moment.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Why a lock is not ours.
 #[derive(Debug, thiserror::Error)]
@@ -41,12 +45,14 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock at `path`, making its file if need be. Never waits.
+    /// Takes the lock at `path`, making its file if need be. Waits no longer than one who only looks
+    /// ([`Lock::is_taken`]) may hold it.
     pub fn take(path: &Path) -> Result<Self, Error> {
         let failed = |source| Error::Io {
             path: path.to_owned(),
             source,
         };
+        let patience = Instant::now() + LOOK;
         loop {
             let file = File::options()
                 .create(true)
@@ -56,6 +62,10 @@ impl Lock {
                 .map_err(failed)?;
             match file.try_lock() {
                 Ok(()) => {}
+                Err(TryLockError::WouldBlock) if Instant::now() < patience => {
+                    std::thread::sleep(LOOK / 20);
+                    continue;
+                }
                 Err(TryLockError::WouldBlock) => return Err(Error::Taken),
                 Err(TryLockError::Error(source)) => return Err(failed(source)),
             }
@@ -85,6 +95,20 @@ fn is_at(file: &File, path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn looking_does_not_get_in_the_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let look = File::create(&path).unwrap();
+        look.try_lock_shared().unwrap();
+        let taker = {
+            let path = path.clone();
+            std::thread::spawn(move || Lock::take(&path).is_ok())
+        };
+        drop(look);
+        assert!(taker.join().unwrap());
+    }
 
     #[test]
     fn one_holder_at_a_time() {
