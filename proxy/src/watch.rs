@@ -1,15 +1,18 @@
 //! Notices that the policy file was saved, however it was saved.
 //!
-//! The directory is watched rather than the file, because most editors replace the file. What the kernel does not
+//! Directories are watched rather than files, because most editors replace the file. What the kernel does not
 //! tell (a symlink swapped two levels up, a network file system, an exhausted inotify limit) a look each second finds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use notify::{RecursiveMode, Watcher as _};
-use tokio::sync::Notify;
+use rustix::fd::OwnedFd;
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use tokio::io::unix::AsyncFd;
 use tokio::time::{sleep, timeout};
 
 use crate::live::{Live, Look};
@@ -25,15 +28,14 @@ const SECOND_LOOK: Duration = Duration::from_millis(75);
 
 /// Looks at the files whenever one may have changed and gives each outcome to `report`, until `live` is gone.
 pub(crate) async fn watch(live: Weak<Live>, report: impl Fn(&Look)) {
-    let touched = Arc::new(Notify::new());
-    let mut watched = Watched::new(touched.clone());
+    let mut directories = Directories::new();
     loop {
         let Some(current) = live.upgrade() else {
             return;
         };
-        watched.follow(&current.files());
+        directories.follow(&current.files());
         drop(current);
-        if timeout(POLL, touched.notified()).await.is_ok() {
+        if timeout(POLL, directories.changed()).await.is_ok() {
             sleep(QUIET).await;
         }
         let Some(live) = live.upgrade() else { return };
@@ -58,55 +60,80 @@ async fn look(live: Arc<Live>) -> Look {
         .unwrap_or(Look::Same)
 }
 
-/// The directories that are watched. Without a watcher the look each second remains.
-struct Watched {
-    watcher: Option<notify::RecommendedWatcher>,
-    directories: BTreeSet<PathBuf>,
+/// What tells that a file was saved. Writing alone does not: the log lies in the same directory as the policy, and
+/// would wake the watcher with every request. Whoever writes in place closes the file sooner or later.
+const SAVED: WatchFlags = WatchFlags::CLOSE_WRITE
+    .union(WatchFlags::CREATE)
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::MOVED_TO)
+    .union(WatchFlags::MOVED_FROM)
+    .union(WatchFlags::ATTRIB);
+
+/// The directories that are watched. Without inotify the look each second remains.
+struct Directories {
+    inotify: Option<AsyncFd<OwnedFd>>,
+    watched: BTreeMap<PathBuf, i32>,
 }
 
-impl Watched {
-    fn new(touched: Arc<Notify>) -> Self {
-        // An access is no change; reading the files must not wake the reader.
-        let changed = |event: &notify::Event| !event.kind.is_access();
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            if event.as_ref().map_or(true, changed) {
-                touched.notify_one();
-            }
-        });
+impl Directories {
+    #[expect(
+        deprecated,
+        reason = "its replacement is unsafe for types that change their descriptor; `OwnedFd` cannot"
+    )]
+    fn new() -> Self {
+        let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC);
         Self {
-            watcher: watcher.ok(),
-            directories: BTreeSet::new(),
+            inotify: inotify.ok().and_then(|fd| AsyncFd::new(fd).ok()),
+            watched: BTreeMap::new(),
         }
     }
 
     /// Watches the directories of `files`, both as named and as they are behind links.
     fn follow(&mut self, files: &[PathBuf]) {
-        let Some(watcher) = &mut self.watcher else {
-            return;
-        };
+        let Some(inotify) = &self.inotify else { return };
         let real = files.iter().filter_map(|file| file.canonicalize().ok());
-        let wanted: BTreeSet<_> = files
-            .iter()
-            .cloned()
-            .chain(real)
-            .map(|file| directory(&file))
-            .collect();
-        for gone in self.directories.difference(&wanted) {
-            // It may not be there any more, and then nothing is watched.
-            let _ = watcher.unwatch(gone);
-        }
-        let mut watched = BTreeSet::new();
+        let named = files.iter().cloned();
+        let wanted: BTreeSet<_> = named.chain(real).map(|file| directory(&file)).collect();
+        self.watched.retain(|directory, watch| {
+            // One that is gone has taken its watch with it.
+            let kept = wanted.contains(directory) && directory.is_dir();
+            if !kept {
+                let _ = inotify::remove_watch(inotify, *watch);
+            }
+            kept
+        });
         for directory in wanted {
-            if self.directories.contains(&directory)
-                || watcher
-                    .watch(&directory, RecursiveMode::NonRecursive)
-                    .is_ok()
+            if !self.watched.contains_key(&directory)
+                && let Ok(watch) = inotify::add_watch(inotify, &directory, SAVED)
             {
-                watched.insert(directory);
+                self.watched.insert(directory, watch);
             }
         }
-        self.directories = watched;
     }
+
+    /// Waits for something to be saved. What it was does not matter: the files are looked at.
+    async fn changed(&self) {
+        let Some(inotify) = &self.inotify else {
+            return std::future::pending().await;
+        };
+        // An error leaves the look each second.
+        if inotify
+            .async_io(tokio::io::Interest::READABLE, drain)
+            .await
+            .is_err()
+        {
+            std::future::pending().await
+        }
+    }
+}
+
+/// Reads all events there are; an error of kind `WouldBlock` if there are none.
+fn drain(inotify: &OwnedFd) -> io::Result<()> {
+    let mut buffer = [MaybeUninit::uninit(); 4096];
+    let mut events = inotify::Reader::new(inotify, &mut buffer);
+    events.next()?;
+    while events.next().is_ok() {}
+    Ok(())
 }
 
 fn directory(file: &Path) -> PathBuf {

@@ -4,6 +4,10 @@
 ///
 /// JSON escapes control characters, but a reader that prints the decoded string would run them.
 pub(crate) fn clean(text: &str, max: usize) -> String {
+    // Nearly all text there is.
+    if text.len() <= max && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     let mut out: String = text
         .chars()
         .map(|char| if is_harmless(char) { char } else { '\u{fffd}' })

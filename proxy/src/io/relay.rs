@@ -57,16 +57,28 @@ where
     if let (Some(client), Some(origin)) = (socket(client), socket(origin)) {
         let (mut up, mut down) = (Bulk::default(), Bulk::default());
         return both(idle, |cx, moved| {
-            let sent = up.poll(cx, client, origin, |bytes| moved(traffic.add_up(bytes)));
-            let received = down.poll(cx, origin, client, |bytes| moved(traffic.add_down(bytes)));
+            let sent = up.poll(cx, client, origin, |bytes| {
+                traffic.add_up(bytes);
+                moved();
+            });
+            let received = down.poll(cx, origin, client, |bytes| {
+                traffic.add_down(bytes);
+                moved();
+            });
             finished(sent, received)
         })
         .await;
     }
     let (mut up, mut down) = (Direction::default(), Direction::default());
     both(idle, |cx, moved| {
-        let sent = up.poll(cx, client, origin, |bytes| moved(traffic.add_up(bytes)));
-        let received = down.poll(cx, origin, client, |bytes| moved(traffic.add_down(bytes)));
+        let sent = up.poll(cx, client, origin, |bytes| {
+            traffic.add_up(bytes);
+            moved();
+        });
+        let received = down.poll(cx, origin, client, |bytes| {
+            traffic.add_down(bytes);
+            moved();
+        });
         finished(sent, received)
     })
     .await
@@ -111,13 +123,13 @@ impl Bulk {
 /// Polls both directions until both are over. `poll` tells whether each is, and calls its argument for what moved.
 async fn both(
     idle: Duration,
-    mut poll: impl FnMut(&mut Context<'_>, &mut dyn FnMut(())) -> io::Result<(bool, bool)>,
+    mut poll: impl FnMut(&mut Context<'_>, &mut dyn FnMut()) -> io::Result<(bool, bool)>,
 ) -> io::Result<()> {
     let mut moved = Instant::now();
     let mut timer = Box::pin(sleep(idle));
     poll_fn(|cx| {
         let mut progress = false;
-        if let (true, true) = poll(cx, &mut |()| progress = true)? {
+        if let (true, true) = poll(cx, &mut || progress = true)? {
             return Poll::Ready(Ok(()));
         }
         if progress {
