@@ -6,7 +6,7 @@ use crate::agent::Agent;
 use crate::args::SandboxOptions;
 use crate::lifecycle;
 use crate::name::SandboxName;
-use crate::policy_file::{self, PolicyFile};
+use crate::policy_file;
 use crate::progress::Progress;
 use crate::report::{Failure, USAGE};
 use crate::state::{self, Paths, RECORD_VERSION, Record, Sandbox, Workspace};
@@ -65,7 +65,7 @@ pub(crate) fn create(
     }
     policy_file::ensure_default(paths)?;
     // Refuse a broken default policy now, not at the first start.
-    let policy = PolicyFile::read(&paths.default_policy())?;
+    let policy = policy_file::read(&paths.default_policy())?;
     let template = Template::choose(wanted.agent.template, &wanted.options.template)?;
     let image = lifecycle::prepare(paths, &template, progress)?;
     let record = Record {

@@ -1,51 +1,36 @@
-//! A `proxy-config.json` on disk: read, changed under a lock, replaced as a whole.
+//! A sandbox's `proxy-config.json` on disk: read as the proxy reads it, changed under a lock, replaced
+//! as a whole.
 
-use std::fs;
 use std::path::Path;
 
-use policy_lang::Policy;
-use policy_lang::config::{self, Document, Edit, docker_default};
+use policy_lang::config::{Edit, docker_default};
+use proxy::{ConfigError, PolicyFile};
 
 use crate::report::{self, Failure};
 use crate::state::{self, Paths, Sandbox};
 
-/// Larger than any policy that a person or a list maker writes.
-const MAX_BYTES: u64 = 256 << 20;
-
-/// A policy file that was read and found good.
-pub(crate) struct PolicyFile {
-    pub(crate) document: Document,
-    pub(crate) policy: Policy,
-    pub(crate) warnings: Vec<String>,
+/// Reads `path`. Every error in it is told at once, each on its line.
+pub(crate) fn read(path: &Path) -> Result<PolicyFile, Failure> {
+    PolicyFile::read(path).map_err(|error| {
+        let help = error.help();
+        let failure = match &error {
+            ConfigError::Invalid(errors) => {
+                let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                Failure::new(lines.join("\nerror: "))
+            }
+            ConfigError::Unreadable { .. } => Failure::of(&error),
+        };
+        failure.maybe_help(help)
+    })
 }
 
-impl PolicyFile {
-    /// Reads `path`. Every error in it is reported at once, with its place.
-    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
-        let shown = path.display();
-        let cannot =
-            |error: std::io::Error| Failure::doing(format!("cannot read `{shown}`"), &error);
-        if fs::metadata(path).map_err(cannot)?.len() > MAX_BYTES {
-            return Err(Failure::new(format!("`{shown}` is larger than 256 MiB")));
-        }
-        let text = fs::read_to_string(path).map_err(cannot)?;
-        let (document, mut warnings) =
-            Document::parse(&text, &shown.to_string()).map_err(|errors| told(&errors))?;
-        let (policy, more) = document.compile().map_err(|errors| told(&errors))?;
-        warnings.extend(more);
-        Ok(Self {
-            document,
-            policy,
-            warnings: warnings.iter().map(ToString::to_string).collect(),
-        })
+/// The same, and tells its warnings.
+pub(crate) fn read_aloud(path: &Path) -> Result<PolicyFile, Failure> {
+    let file = read(path)?;
+    for warning in &file.warnings {
+        report::say(format_args!("warning: {warning}"));
     }
-}
-
-/// All errors of a file as one failure: each on its line, the first one's advice last.
-fn told(errors: &[config::Error]) -> Failure {
-    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-    let help = errors.first().and_then(config::Error::help);
-    Failure::new(lines.join("\nerror: ")).maybe_help(help)
+    Ok(file)
 }
 
 /// Makes the default policy file unless it is there; nothing rewrites it later.
@@ -54,21 +39,16 @@ pub(crate) fn ensure_default(paths: &Paths) -> Result<(), Failure> {
     state::create_once(&paths.default_policy(), text.as_bytes())
 }
 
-/// Makes `edits` to the policy of `sandbox`, all or none. Two that edit at once take turns.
-pub(crate) fn edit(
-    sandbox: &Sandbox,
-    from: &Path,
-    edits: Vec<Edit>,
-) -> Result<PolicyFile, Failure> {
+/// Makes `edits` to the policy in `from` and gives it to `sandbox`, all or none. Two that edit at
+/// once take turns.
+pub(crate) fn edit(sandbox: &Sandbox, from: &Path, edits: Vec<Edit>) -> Result<(), Failure> {
     let _turn = state::lock_exclusive(&sandbox.dir.join("policy.lock"))?;
-    let mut document = PolicyFile::read(from)?.document;
+    let mut document = read(from)?.document;
     for edit in edits {
         document.apply(edit);
     }
-    state::replace(&sandbox.config(), document.to_string().as_bytes())?;
-    let changed = PolicyFile::read(&sandbox.config())?;
-    for warning in &changed.warnings {
-        report::say(format_args!("warning: {warning}"));
-    }
-    Ok(changed)
+    let text = document.to_string();
+    state::replace_if(&sandbox.config(), text.as_bytes(), |new| {
+        read_aloud(new).map(|_| ())
+    })
 }

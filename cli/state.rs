@@ -271,15 +271,29 @@ fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Failure> {
 
 /// Replaces the content of `path`: a crash at any instant leaves the old or the new.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), Failure> {
-    let write = || -> io::Result<()> {
-        let dir = path.parent().unwrap_or(Path::new("."));
+    replace_if(path, content, |_| Ok(()))
+}
+
+/// The same, if `check` finds the new content good; it gets the path of the file that would take the
+/// place of the old.
+pub(crate) fn replace_if(
+    path: &Path,
+    content: &[u8],
+    check: impl FnOnce(&Path) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let cannot =
+        |error: io::Error| Failure::doing(format!("cannot write `{}`", path.display()), &error);
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let write = || -> io::Result<tempfile::NamedTempFile> {
         let mut file = tempfile::NamedTempFile::new_in(dir)?;
         file.write_all(content)?;
         file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        sync_dir(dir)
+        Ok(file)
     };
-    write().map_err(|error| Failure::doing(format!("cannot write `{}`", path.display()), &error))
+    let file = write().map_err(cannot)?;
+    check(file.path())?;
+    file.persist(path).map_err(|error| cannot(error.error))?;
+    sync_dir(dir).map_err(cannot)
 }
 
 /// Writes `path` unless it exists; of two that try at once, one wins and neither tears it.

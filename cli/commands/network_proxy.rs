@@ -8,7 +8,7 @@ use policy_lang::{Action, HostPattern, Net, Policy};
 
 use crate::args::{DefaultPolicy, NetworkProxyArgs};
 use crate::lifecycle;
-use crate::policy_file::{self, PolicyFile};
+use crate::policy_file;
 use crate::report::{self, Failure, Outcome, USAGE};
 use crate::state::Paths;
 
@@ -17,10 +17,7 @@ pub(super) fn run(args: &NetworkProxyArgs) -> Outcome {
     let paths = Paths::from_env()?;
     let sandbox = paths.open(&args.sandbox)?;
     if edits.is_empty() && !args.reset {
-        let file = PolicyFile::read(&sandbox.config())?;
-        for warning in &file.warnings {
-            report::say(format_args!("warning: {warning}"));
-        }
+        let file = policy_file::read_aloud(&sandbox.config())?;
         if args.json {
             report::print(file.document.to_string().trim_end())?;
         } else {

@@ -6,16 +6,13 @@ use std::process::ExitCode;
 use policy_lang::{Host, Port, Target};
 
 use crate::args::{CheckArgs, ExplainArgs, PolicySource};
-use crate::policy_file::{self, PolicyFile};
+use crate::policy_file;
 use crate::report::{self, Failure, Outcome, USAGE};
 use crate::state::Paths;
 
 pub(super) fn check(args: &CheckArgs) -> Outcome {
     let path = file_of(&args.source)?;
-    let file = PolicyFile::read(&path)?;
-    for warning in &file.warnings {
-        report::say(format_args!("warning: {warning}"));
-    }
+    let file = policy_file::read_aloud(&path)?;
     let rules = file.policy.rules().iter();
     let written = rules.filter(|rule| rule.origin != policy_lang::Origin::BuiltIn);
     report::say(format_args!(
@@ -30,7 +27,7 @@ pub(super) fn check(args: &CheckArgs) -> Outcome {
 /// Exits with 0 where the request would be allowed and 1 where it would be denied.
 pub(super) fn explain(args: &ExplainArgs) -> Outcome {
     let target = target(&args.target)?;
-    let file = PolicyFile::read(&file_of(&args.source)?)?;
+    let file = policy_file::read(&file_of(&args.source)?)?;
     let addrs = if !args.ip.is_empty() {
         args.ip.clone()
     } else if let Host::Addr(addr) = target.host() {

@@ -1,10 +1,11 @@
 //! Why a proxy does not start.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::ca::CaError;
-use crate::live::ConfigError;
+use crate::policy_file::ConfigError;
 
 /// Why [`crate::Proxy::start`] failed. Nothing is left running or half-made.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,14 @@ pub enum StartError {
         /// The system's answer.
         source: io::Error,
     },
+    /// The listener for metrics cannot be made.
+    #[error("cannot listen on {address}")]
+    Metrics {
+        /// The address.
+        address: SocketAddr,
+        /// The system's answer.
+        source: io::Error,
+    },
     /// The administration socket cannot be made.
     #[error("cannot listen on `{}`", path.display())]
     Admin {
@@ -49,6 +58,7 @@ impl StartError {
             Self::Log { .. } | Self::Admin { .. } => {
                 Some("check the directory's owner, permissions and free space".into())
             }
+            Self::Metrics { .. } => Some("choose another address".into()),
             Self::Tls(_) | Self::Resolver(_) => None,
         }
     }

@@ -1,14 +1,14 @@
 //! The policy in force: loaded, replaced at once and as a whole, never lost.
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
-use policy_lang::{Policy, config};
+use policy_lang::Policy;
 use tokio::sync::watch;
 
+use crate::policy_file::{ConfigError, PolicyFile};
 use crate::sources::{Included, Sources};
 
 /// One policy and its number.
@@ -17,46 +17,6 @@ pub(crate) struct Snapshot {
     /// Grows by one with every policy that takes effect, from 1.
     pub(crate) generation: u64,
     pub(crate) policy: Policy,
-}
-
-/// Why a policy file was not taken.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    /// It could not be read.
-    #[error("cannot read `{}`: {}", path.display(), message)]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The system's answer.
-        message: String,
-    },
-    /// It was read and is wrong.
-    #[error("{}", Listed(.0))]
-    Invalid(Vec<config::Error>),
-}
-
-impl ConfigError {
-    /// What the reader can do about it.
-    #[must_use]
-    pub fn help(&self) -> Option<String> {
-        match self {
-            Self::Unreadable { .. } => None,
-            Self::Invalid(errors) => errors.first()?.help(),
-        }
-    }
-}
-
-/// All errors of a file, in one line.
-struct Listed<'a>(&'a [config::Error]);
-
-impl fmt::Display for Listed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, error) in self.0.iter().enumerate() {
-            let separator = if index == 0 { "" } else { "; " };
-            write!(f, "{separator}{error}")?;
-        }
-        Ok(())
-    }
 }
 
 /// What a look at the file brought.
@@ -94,12 +54,12 @@ impl Live {
     pub(crate) fn load(path: &Path) -> Result<(Self, Vec<String>), ConfigError> {
         let content = std::fs::read(path);
         let mut sources = Sources::new(path);
-        let (policy, warnings) = compile(path, &content, &mut sources)?;
+        let file = PolicyFile::compile(path, &content, &mut sources)?;
         let live = Self {
             path: path.to_owned(),
             current: ArcSwap::from_pointee(Snapshot {
                 generation: 1,
-                policy,
+                policy: file.policy,
             }),
             seen: Mutex::new(Seen {
                 content,
@@ -108,7 +68,7 @@ impl Live {
             }),
             changes: watch::Sender::new(1),
         };
-        Ok((live, warnings))
+        Ok((live, file.warnings))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -158,15 +118,15 @@ impl Live {
             return Look::Same;
         }
         let mut sources = Sources::new(&self.path);
-        let compiled = compile(&self.path, &content, &mut sources);
+        let compiled = PolicyFile::compile(&self.path, &content, &mut sources);
         seen.content = content;
         seen.included = sources.read;
         match compiled {
-            Ok((policy, warnings)) => {
+            Ok(file) => {
                 seen.error = None;
                 Look::Changed {
-                    generation: self.replace(policy),
-                    warnings,
+                    generation: self.replace(file.policy),
+                    warnings: file.warnings,
                 }
             }
             Err(error) => {
@@ -184,32 +144,6 @@ impl Live {
         drop(old);
         generation
     }
-}
-
-fn compile(
-    path: &Path,
-    content: &io::Result<Vec<u8>>,
-    sources: &mut Sources,
-) -> Result<(Policy, Vec<String>), ConfigError> {
-    let unreadable = |message: String| ConfigError::Unreadable {
-        path: path.to_owned(),
-        message,
-    };
-    let bytes = content
-        .as_ref()
-        .map_err(|error| unreadable(error.to_string()))?;
-    let text = str::from_utf8(bytes).map_err(|_| unreadable("it is not UTF-8".into()))?;
-    let name = path.file_name().map_or_else(
-        || path.display().to_string(),
-        |name| name.to_string_lossy().into_owned(),
-    );
-    let (document, read) = config::Document::parse(text, &name).map_err(ConfigError::Invalid)?;
-    let mut loader = |kind, name: &str, from: &str| sources.load(kind, name, from);
-    let (policy, compiled) = document
-        .compile_with(&mut loader)
-        .map_err(ConfigError::Invalid)?;
-    let warnings = read.iter().chain(&compiled).map(ToString::to_string);
-    Ok((policy, warnings.collect()))
 }
 
 #[cfg(test)]
