@@ -22,6 +22,8 @@ pub struct Options {
     pub log: Option<PathBuf>,
     /// Path of the administration socket. See [`crate::admin`].
     pub admin: Option<PathBuf>,
+    /// Where `/metrics` and `/health` are served. Nowhere by default.
+    pub metrics: Option<SocketAddr>,
     /// Sockets of this process that are not given to [`crate::Proxy::serve`] and must never be dialled either.
     pub listeners: Vec<SocketAddr>,
     /// How a denial tells people to change the policy: the command without its flags,
@@ -47,6 +49,7 @@ impl Options {
             trust: None,
             log: None,
             admin: None,
+            metrics: None,
             listeners: Vec::new(),
             advice: None,
             limits: Limits::default(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,6 +17,7 @@ use crate::cause::Cause;
 use crate::context::Context;
 use crate::credentials::Credentials;
 use crate::error::StartError;
+use crate::exporter;
 use crate::gate::Gate;
 use crate::http1::guard::{First, Guard};
 use crate::live::{Live, Look};
@@ -92,6 +94,18 @@ impl Proxy {
             tokio::spawn(until_stopped(
                 context.clone(),
                 admin::serve(context.clone(), listener),
+            ));
+        }
+        if let Some(address) = options.metrics {
+            let listener = TcpListener::bind(address)
+                .await
+                .map_err(|source| StartError::Metrics { address, source })?;
+            // The port may have been left to the system.
+            let address = listener.local_addr().unwrap_or(address);
+            context.local.listens(address);
+            tokio::spawn(until_stopped(
+                context.clone(),
+                exporter::serve(context.clone(), listener),
             ));
         }
         tokio::spawn(until_stopped(context.clone(), watched(context.clone())));

@@ -107,7 +107,7 @@ impl Bulk {
         loop {
             if let Some(splice) = &mut self.splice {
                 let outcome = splice.poll(cx, from, to, &mut moved);
-                if outcome.is_pending() && splice.is_empty() {
+                if outcome.is_pending() && splice.pause().is_some_and(|burst| burst < SMALL) {
                     self.splice = None;
                 }
                 return outcome;

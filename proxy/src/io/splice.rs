@@ -51,14 +51,19 @@ fn give_back(pipe: Pipe) {
 pub(crate) struct Splice {
     pipe: Option<Pipe>,
     held: usize,
+    /// Bytes taken since the last pause.
+    burst: usize,
+    /// How many there were before it.
+    last_burst: usize,
     eof: bool,
     closed: bool,
 }
 
 impl Splice {
-    /// Whether nothing is on its way, so that the direction may be carried on by other means.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.held == 0 && !self.eof
+    /// How many bytes came at once before the pause the direction is in now; none while bytes are on their way.
+    pub(crate) fn pause(&self) -> Option<usize> {
+        let pausing = self.held == 0 && self.burst == 0 && !self.eof;
+        pausing.then_some(self.last_burst)
     }
 
     /// Moves what can be moved. Ready when `from` has ended and `to` has been told.
@@ -85,9 +90,13 @@ impl Splice {
                 match self.poll_fill(cx, from) {
                     Poll::Ready(count) => {
                         self.held = count?;
+                        self.burst += self.held;
                         self.eof = self.held == 0;
                     }
                     Poll::Pending => {
+                        if self.burst > 0 {
+                            self.last_burst = std::mem::take(&mut self.burst);
+                        }
                         self.rest();
                         return Poll::Pending;
                     }

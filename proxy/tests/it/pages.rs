@@ -65,3 +65,54 @@ async fn pages_are_the_proxys_own_only() {
         403
     );
 }
+
+/// Metrics are on a listener of their own, which guests cannot reach through the proxy.
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_are_for_the_host_only() {
+    let free = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(
+        dir.path().join("proxy-config.json"),
+        deny(&[&free.to_string()]),
+    )
+    .unwrap();
+    let mut options = proxy::Options::new(
+        "s",
+        dir.path().join("proxy-config.json"),
+        dir.path().join("ca"),
+    );
+    options.metrics = Some(free);
+    let proxy = proxy::Proxy::start(options).await.unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(proxy.clone().serve(listener));
+    let ask = |target: &str| {
+        format!("GET {target} HTTP/1.1\r\nHost: {free}\r\nConnection: close\r\n\r\n")
+    };
+    let through =
+        crate::support::client::raw(address, ask(&format!("http://{free}/metrics")).as_bytes())
+            .await
+            .unwrap();
+    assert_eq!((through.status, through.reason()), (403, "own-listener"));
+    let direct = crate::support::client::raw(free, ask("/metrics").as_bytes())
+        .await
+        .unwrap();
+    assert!(
+        direct.body.contains("\nsandbox_proxy_denied_total 1\n"),
+        "{}",
+        direct.body
+    );
+    let health = async || {
+        crate::support::client::raw(free, ask("/health").as_bytes())
+            .await
+            .unwrap()
+            .status
+    };
+    assert_eq!(health().await, 200);
+    std::fs::write(dir.path().join("proxy-config.json"), "{").unwrap();
+    crate::support::soon("degraded", async { while health().await != 503 {} }).await;
+}
