@@ -125,7 +125,11 @@ impl HostTable {
     fn add_name(&mut self, entry: Entry, action: Action) {
         let name = name_at(&self.text, entry.value() as usize);
         let hash = suffix::hash(name);
-        match self.names.find(hash, |other| self.is(other, name)).entry {
+        match self
+            .names
+            .find(hash, |other| self.is(other, name.as_bytes()))
+            .entry
+        {
             None => self.names.insert(hash, entry),
             // A duplicate within a list, which the first stands for.
             Some(other) if other.kind() == entry.kind() && self.action(other) == Some(action) => {}
@@ -183,7 +187,7 @@ impl HostTable {
 }
 
 /// The names above `name` that lookups start from or pass: all of two labels and more.
-fn above(name: &str) -> impl Iterator<Item = (&str, u64)> {
+fn above(name: &str) -> impl Iterator<Item = (&[u8], u64)> {
     Suffixes::of(name)
         .skip(1)
         .take_while(|(suffix, _)| suffix.len() < name.len())

@@ -173,7 +173,9 @@ impl HostTable {
 
     fn of_name(&self, name: &str, exact: bool) -> Level<'_> {
         let hash = suffix::hash(name);
-        let found = self.names.find(hash, |entry| self.is(entry, name));
+        let found = self
+            .names
+            .find(hash, |entry| self.is(entry, name.as_bytes()));
         match found.entry {
             Some(entry) => self.level(entry, exact),
             None => Level::NONE,
@@ -182,15 +184,15 @@ impl HostTable {
 
     /// Whether `entry` is about `name`.
     #[inline]
-    pub(super) fn is(&self, entry: Entry, name: &str) -> bool {
+    pub(super) fn is(&self, entry: Entry, name: &[u8]) -> bool {
         let value = entry.value() as usize;
         if entry.kind() == Kind::Place {
             let place = self.places.get(value);
-            return place.is_some_and(|place| *place.name == *name);
+            return place.is_some_and(|place| place.name.as_bytes() == name);
         }
         let bytes = self.text.as_bytes().get(value..).unwrap_or_default();
         bytes
-            .strip_prefix(name.as_bytes())
+            .strip_prefix(name)
             .is_some_and(|rest| rest.first().is_none_or(|byte| !in_name(*byte)))
     }
 

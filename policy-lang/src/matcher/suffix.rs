@@ -12,7 +12,7 @@ const KEYS: [u64; 3] = [
 /// The hash of a suffix is made from that of the next shorter one, so all of them together cost one pass. It
 /// is no secret: whoever makes names collide wins a comparison of bytes, never a wrong answer.
 pub(super) struct Suffixes<'n> {
-    name: &'n str,
+    name: &'n [u8],
     /// Where the suffix last given starts; the name's length and one at first.
     start: Option<usize>,
     hash: u64,
@@ -21,7 +21,7 @@ pub(super) struct Suffixes<'n> {
 impl<'n> Suffixes<'n> {
     pub(super) fn of(name: &'n str) -> Self {
         Self {
-            name,
+            name: name.as_bytes(),
             start: Some(name.len() + 1),
             hash: KEYS[2],
         }
@@ -29,13 +29,13 @@ impl<'n> Suffixes<'n> {
 }
 
 impl<'n> Iterator for Suffixes<'n> {
-    type Item = (&'n str, u64);
+    type Item = (&'n [u8], u64);
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let end = self.start?.checked_sub(1)?;
-        let head = self.name.as_bytes().get(..end)?;
-        let dot = head.iter().rposition(|byte| *byte == b'.');
+        let head = self.name.get(..end)?;
+        let dot = last_dot(head);
         let from = dot.map_or(0, |dot| dot + 1);
         self.start = dot.map(|_| from);
         self.hash = mix(self.hash, head.get(from..)?);
@@ -71,6 +71,24 @@ fn mix(hash: u64, label: &[u8]) -> u64 {
 fn fold(left: u64, right: u64) -> u64 {
     let product = u128::from(left) * u128::from(right);
     (product as u64) ^ (product >> 64) as u64
+}
+
+/// Eight bytes at a time: labels are short, and most names end in a short one.
+#[inline]
+fn last_dot(bytes: &[u8]) -> Option<usize> {
+    const DOTS: u64 = 0x2e2e_2e2e_2e2e_2e2e;
+    const LOWS: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+    let mut rest = bytes;
+    while let Some((head, tail)) = rest.split_last_chunk::<8>() {
+        let word = u64::from_le_bytes(*tail) ^ DOTS;
+        // A high bit for each zero byte and no other (Hacker's Delight §6-1).
+        let zeros = !(((word & LOWS) + LOWS) | word | LOWS);
+        if zeros != 0 {
+            return Some(head.len() + 7 - zeros.leading_zeros() as usize / 8);
+        }
+        rest = head;
+    }
+    rest.iter().rposition(|byte| *byte == b'.')
 }
 
 #[inline]
@@ -112,11 +130,31 @@ mod tests {
             ),
         ];
         for (name, expected) in rows {
-            let found: Vec<_> = Suffixes::of(name).map(|(suffix, _)| suffix).collect();
-            assert_eq!(found, expected, "{name}");
-            for (suffix, hash_of_suffix) in Suffixes::of(name) {
-                assert_eq!(hash(suffix), hash_of_suffix, "{suffix}");
+            let found: Vec<_> = Suffixes::of(name)
+                .map(|(suffix, hash)| (std::str::from_utf8(suffix).unwrap(), hash))
+                .collect();
+            let hashed: Vec<_> = expected
+                .iter()
+                .map(|suffix| (*suffix, hash(suffix)))
+                .collect();
+            assert_eq!(found, hashed, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_last_dot_is_found_wherever_it_is() {
+        for len in 0..30 {
+            for (first, last) in
+                (0..len).flat_map(|first| (first..len).map(move |last| (first, last)))
+            {
+                // `/` is one more than a dot and `-` one less.
+                let mut text = b"/-".repeat(15);
+                text.truncate(len);
+                text[first] = b'.';
+                text[last] = b'.';
+                assert_eq!(last_dot(&text), Some(last), "{len} {first} {last}");
             }
+            assert_eq!(last_dot(&b"/-".repeat(15)[..len]), None);
         }
     }
 
