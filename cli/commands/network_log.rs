@@ -31,7 +31,7 @@ pub(super) fn run(args: &NetworkLogArgs) -> Outcome {
     for sandbox in &sandboxes {
         entries.extend(events(&sandbox.network_log())?);
     }
-    entries.sort_by(|a, b| a.timestamp.cmp(&b.timestamp));
+    entries.sort_by_key(|event| event.timestamp);
     let last = match args.limit {
         0 => 0,
         limit => entries.len().saturating_sub(limit),

@@ -1,5 +1,6 @@
 //! `sandbox network proxy`
 
+use std::error::Error;
 use std::fmt::Write;
 use std::process::ExitCode;
 
@@ -51,39 +52,47 @@ fn edits(args: &NetworkProxyArgs) -> Result<Vec<Edit>, Failure> {
         DefaultPolicy::Deny => Action::Deny,
     });
     edits.extend(default.map(Edit::Policy));
-    let hosts: [(&str, &[String], fn(HostPattern) -> Edit); 4] = [
-        ("--remove-host", &args.remove_host, Edit::RemoveHost),
-        ("--allow-host", &args.allow_host, Edit::AllowHost),
-        ("--block-host", &args.block_host, Edit::BlockHost),
-        ("--bypass-host", &args.bypass_host, Edit::BypassHost),
-    ];
-    for (flag, patterns, edit) in hosts {
-        for text in patterns {
-            let pattern = HostPattern::parse(text).map_err(|error| {
-                Failure::doing(format!("{flag} `{text}`"), &error)
-                    .help(error.help())
-                    .code(USAGE)
-            })?;
+    for (texts, flag, edit) in [
+        (
+            &args.remove_host,
+            "--remove-host",
+            Edit::RemoveHost as HostEdit,
+        ),
+        (&args.allow_host, "--allow-host", Edit::AllowHost),
+        (&args.block_host, "--block-host", Edit::BlockHost),
+        (&args.bypass_host, "--bypass-host", Edit::BypassHost),
+    ] {
+        for text in texts {
+            let pattern = HostPattern::parse(text)
+                .map_err(|error| usage(flag, text, &error, error.help()))?;
             edits.push(edit(pattern));
         }
     }
-    let nets: [(&str, &[String], fn(Net) -> Edit); 4] = [
-        ("--remove-cidr", &args.remove_cidr, Edit::RemoveCidr),
-        ("--allow-cidr", &args.allow_cidr, Edit::AllowCidr),
-        ("--block-cidr", &args.block_cidr, Edit::BlockCidr),
-        ("--bypass-cidr", &args.bypass_cidr, Edit::BypassCidr),
-    ];
-    for (flag, texts, edit) in nets {
+    for (texts, flag, edit) in [
+        (
+            &args.remove_cidr,
+            "--remove-cidr",
+            Edit::RemoveCidr as NetEdit,
+        ),
+        (&args.allow_cidr, "--allow-cidr", Edit::AllowCidr),
+        (&args.block_cidr, "--block-cidr", Edit::BlockCidr),
+        (&args.bypass_cidr, "--bypass-cidr", Edit::BypassCidr),
+    ] {
         for text in texts {
-            let net = Net::parse(text).map_err(|error| {
-                Failure::doing(format!("{flag} `{text}`"), &error)
-                    .help(error.help())
-                    .code(USAGE)
-            })?;
+            let net = Net::parse(text).map_err(|error| usage(flag, text, &error, error.help()))?;
             edits.push(edit(net));
         }
     }
     Ok(edits)
+}
+
+type HostEdit = fn(HostPattern) -> Edit;
+type NetEdit = fn(Net) -> Edit;
+
+fn usage(flag: &str, text: &str, error: &(dyn Error + 'static), help: &str) -> Failure {
+    Failure::doing(format_args!("{flag} `{text}`"), error)
+        .help(help)
+        .code(USAGE)
 }
 
 /// The policy as a person reads it: the default, then the rules that somebody wrote.

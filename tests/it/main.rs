@@ -1,6 +1,13 @@
 //! Tests of the whole: the real binary, real sockets, real microVMs.
 
-#![allow(missing_docs, reason = "a test binary has no readers of documentation")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test stops where something unforeseen happens; clippy.toml excuses only test functions"
+)]
 
 mod cli;
 mod decisions;
