@@ -219,11 +219,11 @@ where
     match first {
         Ok(First::Connect(head)) => {
             let (client, early) = guard.into_tunnel();
-            route::connect::serve(context, head, client, early).await;
+            Box::pin(route::connect::serve(context, head, client, early)).await;
         }
         Ok(First::Request) => {
             let session = Session::new(context, Scope::Proxy, guard.shared().clone(), None);
-            session::http1(Arc::new(session), guard).await;
+            Box::pin(session::http1(Arc::new(session), guard)).await;
         }
         Ok(First::Closed) | Err(_) => {}
     }

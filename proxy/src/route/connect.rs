@@ -29,8 +29,11 @@ where
             .map_or(Cause::NotProxied, |cause| Cause::Target(cause.sentence()))),
     };
     match admitted {
-        Ok(route) if route.bypass => tunnel::serve(context, route, client, early, record).await,
-        Ok(route) => mitm::serve(context, route, client, early, record).await,
+        // COST: boxed, so that a connection holds the state of what it does and not of all it might do.
+        Ok(route) if route.bypass => {
+            Box::pin(tunnel::serve(context, route, client, early, record)).await;
+        }
+        Ok(route) => Box::pin(mitm::serve(context, route, client, early, record)).await,
         Err(cause) => {
             record.failed(&cause);
             record.finish();

@@ -47,14 +47,8 @@ pub(crate) async fn serve<I>(
     };
     match sniffed {
         Sniff::Hello(hello) => {
-            intercept(
-                context,
-                route,
-                Prefixed::new(first.freeze(), client),
-                hello,
-                record,
-            )
-            .await
+            let client = Prefixed::new(first.freeze(), client);
+            intercept(context, route, client, hello, record).await;
         }
         Sniff::Other if looks_like_http(&first) => {
             record.forget();
@@ -101,7 +95,7 @@ async fn intercept<I>(
             record.forget();
             match Protocol::negotiated(client.get_ref().1.alpn_protocol()) {
                 Protocol::Http1 => inside(context, &route, true, client).await,
-                Protocol::Http2 => streams(context, &route, client).await,
+                Protocol::Http2 => Box::pin(streams(context, &route, client)).await,
             }
         }
         Err(error) => record.failed(&Cause::ClientTls(error.to_string())),

@@ -33,7 +33,7 @@ pub(crate) async fn serve<I>(
 {
     record.admitted(&route, Carriage::Bypass);
     record.stage(Stage::Dial);
-    let (mut origin, permit) = match dial(&route.permits, context.limits.connect).await {
+    let (mut origin, permit) = match Box::pin(dial(&route.permits, context.limits.connect)).await {
         Ok(connected) => connected,
         Err(error) => {
             let cause = Cause::Dial(error);
@@ -49,16 +49,17 @@ pub(crate) async fn serve<I>(
     }
     record.tunnel();
     record.answered(200);
-    let first = match first_bytes(
+    // COST: boxed, because what it needs is given back before the tunnel becomes a long one.
+    let first = Box::pin(first_bytes(
         &route.target,
         early,
         &mut client,
         &mut origin,
         &record,
         context.limits.head,
-    )
-    .await
-    {
+    ))
+    .await;
+    let first = match first {
         Ok(first) => first,
         Err(cause) => {
             if matches!(cause, Cause::ServerName { .. }) {
