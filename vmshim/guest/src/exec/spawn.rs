@@ -151,6 +151,7 @@ fn become_user(
     let groups: Vec<Gid> = account.groups.into_iter().map(Gid::from_raw).collect();
     let setup = move || {
         setsid()?;
+        hear_keyboard_signals();
         if terminal {
             ioctl_tiocsctty(rustix::stdio::stdin())?;
         }
@@ -166,6 +167,15 @@ fn become_user(
     // takes a lock, and what it captured was allocated before the fork.
     unsafe { command.pre_exec(setup) };
     Ok(())
+}
+
+/// A signal that is ignored stays so in the next program; one started for a terminal must hear ^C,
+/// whatever started us.
+fn hear_keyboard_signals() {
+    for signal in [libc::SIGINT, libc::SIGQUIT] {
+        // SAFETY: the default action is no function of ours that could be wrong.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
 }
 
 /// What the kernel's refusal means. It comes from the new process, from any of its steps.
