@@ -280,13 +280,12 @@ async fn a_cut_answer_is_a_reset_stream() {
         world.dns.points("canary.test", &["127.0.0.1"]);
         let client = Client::connect(&world, &authority, &[b"h2"]).await;
         let request = client.request("/").body(Empty::new().boxed()).unwrap();
-        let response = client.send(request).await.unwrap();
-        assert_eq!(response.status(), 200);
-        assert!(
-            soon("the end", response.into_body().collect())
-                .await
-                .is_err()
-        );
+        // The reset may overtake the head; what must not come is a whole body.
+        if let Ok(response) = client.send(request).await {
+            assert_eq!(response.status(), 200);
+            let body = soon("the end", response.into_body().collect()).await;
+            assert!(body.is_err());
+        }
         world
             .event("the line", |event| {
                 event.reason.as_deref() == Some("origin-closed")
