@@ -26,7 +26,7 @@ const MAX_TTL: Duration = Duration::from_secs(30);
 
 /// Permission to connect to one address on behalf of one target, under one policy.
 ///
-/// INVARIANT: only [`Gate`] makes one, and [`crate::upstream::dial`] accepts nothing else.
+/// INVARIANT: only [`Gate`] makes one, and [`dial`](fn@crate::upstream::dial) accepts nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Permit {
     address: SocketAddr,
