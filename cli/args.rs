@@ -72,7 +72,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct SandboxOptions {
-    /// Name the sandbox [default: <agent>-<folder>]
+    /// Name the sandbox [default: AGENT-FOLDER]
     #[arg(long)]
     pub(crate) name: Option<SandboxName>,
     #[command(flatten)]
