@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use proxy::{Accept, Options, Proxy};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{InternalCommand, InternalProxyArgs};
@@ -19,6 +20,7 @@ pub(super) fn run(command: InternalCommand) -> Outcome {
 }
 
 fn proxy(args: InternalProxyArgs) -> Outcome {
+    keep_memory_private()?;
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::doing("cannot start the proxy", &error))?;
     runtime.block_on(async {
@@ -34,6 +36,13 @@ fn proxy(args: InternalProxyArgs) -> Outcome {
             .map_err(|error| Failure::of(&error).maybe_help(error.help()))?;
         until_told_to_stop(proxy, Channel::new(args.channel)).await
     })
+}
+
+/// The proxy holds keys: nobody attaches to it, and it leaves no core file.
+fn keep_memory_private() -> Result<(), Failure> {
+    vmshim::confine::no_core_files().map_err(|error| Failure::of(&error))?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|errno| Failure::doing("cannot close the process's memory", &errno))
 }
 
 /// Serves until SIGTERM or SIGINT, then lets what is under way finish.

@@ -29,7 +29,10 @@ pub(super) fn run(args: &NetworkLogArgs) -> Outcome {
     };
     let mut entries = Vec::new();
     for sandbox in &sandboxes {
-        entries.extend(events(&sandbox.network_log())?);
+        let log = sandbox.network_log();
+        // What was before the last rotation, then what came since.
+        entries.extend(events(&log.with_extension("1"))?);
+        entries.extend(events(&log)?);
     }
     entries.sort_by_key(|event| event.timestamp);
     let last = match args.limit {
