@@ -298,6 +298,9 @@ pub(crate) struct PolicySource {
 pub(crate) struct ExplainArgs {
     #[command(flatten)]
     pub(crate) source: PolicySource,
+    /// The request's method, where the policy has rules on methods and a URL is given
+    #[arg(long, value_name = "METHOD", default_value = "GET")]
+    pub(crate) method: String,
     /// Judge this address instead of resolving the name; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) ip: Vec<std::net::IpAddr>,

@@ -36,7 +36,14 @@ pub(super) fn explain(args: &ExplainArgs) -> Outcome {
         Vec::new()
     };
     let local = proxy::local_addrs();
-    let explanation = file.policy.explain(&target, &addrs, &local);
+    let explanation = match path_of(&args.target) {
+        Some(path) => {
+            let request = (args.method.as_str(), path);
+            file.policy
+                .explain_request(&target, request, &addrs, &local)
+        }
+        None => file.policy.explain(&target, &addrs, &local),
+    };
     if args.json {
         report::print_json(&explanation)?;
     } else {
@@ -71,19 +78,21 @@ fn file_of(source: &PolicySource) -> Result<PathBuf, Failure> {
 
 /// A URL's scheme gives the port; anything else means HTTPS unless it says otherwise.
 fn target(text: &str) -> Result<Target, Failure> {
-    let (default, rest) = match text.split_once("://") {
-        Some(("https", rest)) => (443, rest),
-        Some(("http", rest)) => (80, rest),
-        Some((scheme, _)) => {
-            return Err(
-                Failure::new(format!("`{scheme}:` is not a scheme that leaves a sandbox"))
-                    .help("use http or https")
-                    .code(USAGE),
-            );
-        }
-        None => (443, text),
+    let parsed = if text.contains("://") {
+        Target::from_url(text)
+    } else {
+        Target::parse(text, Some(Port::HTTPS))
     };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    Target::parse(authority, Port::new(default))
-        .map_err(|error| Failure::doing(format!("`{text}`"), &error).code(USAGE))
+    parsed.map_err(|error| {
+        Failure::doing(format_args!("`{text}`"), &error)
+            .help(error.help())
+            .code(USAGE)
+    })
+}
+
+/// What a URL asks for, where the policy has rules on methods and paths.
+fn path_of(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let path = rest.get(rest.find('/')?..)?;
+    Some(path.split(['?', '#']).next().unwrap_or(path))
 }
