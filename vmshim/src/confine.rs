@@ -8,7 +8,7 @@ use landlock::{
     RulesetCreatedAttr, RulesetStatus, Scope, path_beneath_rules,
 };
 use rustix::process::{Pid, Resource, Rlimit, Signal};
-use rustix::thread::UnshareFlags;
+use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags};
 
 use crate::spec::Caller;
 
@@ -97,6 +97,17 @@ fn map_caller(caller: Caller) -> Result<(), Error> {
     write("setgroups", "deny".to_owned())?;
     write("uid_map", format!("1000 {} 1", caller.uid))?;
     write("gid_map", format!("1000 {} 1", caller.gid))
+}
+
+/// Gives up every capability, for good: a program started afterwards gains none back, because
+/// [`only_files`] has also forbidden new privileges. Matters for root where there are no namespaces.
+pub fn no_capabilities() -> Result<(), Error> {
+    let none = CapabilitySets {
+        effective: CapabilitySet::empty(),
+        permitted: CapabilitySet::empty(),
+        inheritable: CapabilitySet::empty(),
+    };
+    rustix::thread::set_capabilities(None, none).map_err(Error::doing("give up capabilities"))
 }
 
 /// Which files a process may use.

@@ -125,6 +125,7 @@ fn confine_vmm(args: &VmmArgs) -> Result<(), confine::Error> {
         write: args.write.clone(),
     };
     confine::only_files(&files)?;
+    confine::no_capabilities()?;
     let parent = Pid::from_raw(args.parent).ok_or(confine::Error::Orphan)?;
     confine::die_with(parent)
 }
