@@ -111,6 +111,7 @@ fn spec(paths: &Paths, sandbox: &Sandbox, progress: &Progress) -> Result<Spec, F
         host: workspace.path.clone(),
         guest: workspace.path.clone(),
         read_only: workspace.read_only,
+        hide: Vec::new(),
     });
     let internal = |rest: &[&OsStr]| -> Vec<OsString> {
         let first = [program.as_os_str(), "internal".as_ref()];
@@ -128,6 +129,8 @@ fn spec(paths: &Paths, sandbox: &Sandbox, progress: &Progress) -> Result<Spec, F
         cpus: record.cpus,
         memory_mib: record.memory_mib,
         shares: folders.collect(),
+        publish: Vec::new(),
+        seeds: Vec::new(),
         caller: Caller::current(),
         hostname: record.name.as_str().replace(['_', '+', '.'], "-"),
         ca_pem: Some(authority.pem().to_owned()),

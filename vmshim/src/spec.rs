@@ -1,10 +1,12 @@
 //! Everything a supervisor must know to run one sandbox. The caller prepares it and hands it over as JSON.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use wire::message::Seed;
 
 /// The longest path that a socket can be bound to, in bytes (`sun_path` of unix(7), without its final NUL).
 const SOCKET_PATH_MAX: usize = 107;
@@ -36,6 +38,12 @@ pub struct Spec {
     pub memory_mib: u32,
     /// Folders that host and guest share.
     pub shares: Vec<Share>,
+    /// Ports of the guest that the host listens for.
+    #[serde(default)]
+    pub publish: Vec<Publish>,
+    /// Files that the guest gets if its template has none of them.
+    #[serde(default)]
+    pub seeds: Vec<Seed>,
     /// The user on the host that files of the guest belong to.
     pub caller: Caller,
     /// The guest's host name.
@@ -61,6 +69,18 @@ pub struct Share {
     pub guest: PathBuf,
     /// Whether the guest may only read. Enforced on the host.
     pub read_only: bool,
+    /// Files that the guest must not see, as lines of gitignore(5) relative to the folder. Enforced on the host.
+    #[serde(default)]
+    pub hide: Vec<String>,
+}
+
+/// A TCP port of the guest that the host listens for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publish {
+    /// Where the host listens; port 0 lets the system choose one.
+    pub host: SocketAddr,
+    /// The port on the guest's loopback interface.
+    pub guest_port: u16,
 }
 
 /// A user of the host.
@@ -217,7 +237,13 @@ pub(crate) mod tests {
                 host: "/w".into(),
                 guest: "/w".into(),
                 read_only: false,
+                hide: vec![".env".into()],
             }],
+            publish: vec![Publish {
+                host: ([127, 0, 0, 1], 8080).into(),
+                guest_port: 80,
+            }],
+            seeds: Vec::new(),
             caller: Caller {
                 uid: 1001,
                 gid: 100,

@@ -116,6 +116,7 @@ async fn a_hostile_guest_stays_in_its_folder() {
         host: readonly.clone(),
         guest: readonly.clone(),
         read_only: true,
+        hide: Vec::new(),
     });
     let (client, _) = sandbox.start().await;
 

@@ -2,6 +2,7 @@
 
 mod error;
 mod hosts;
+mod seed;
 mod settings;
 mod share;
 mod user;
@@ -36,6 +37,9 @@ fn write_files(root: &Path, config: &Configure) -> Result<Vec<(String, String)>,
     let mut env = environment::table(config.ca_pem.as_deref());
     env.extend(config.env.iter().cloned());
     settings::write(root, &env).doing("write the proxy settings")?;
+    for one in &config.seeds {
+        seed::plant(root, one, &config.user).doing(format!("write `{}`", one.path))?;
+    }
     Ok(env)
 }
 

@@ -267,6 +267,7 @@ fn configuration(spec: &Spec) -> Configure {
         shares: spec.shares.iter().enumerate().map(share).collect(),
         ca_pem: spec.ca_pem.clone(),
         env: spec.env.clone(),
+        seeds: spec.seeds.clone(),
         user: User::default(),
         time_unix_ns: u64::try_from(now.as_nanos()).unwrap_or_default(),
     }

@@ -86,6 +86,9 @@ pub struct Configure {
     pub ca_pem: Option<String>,
     /// Variables that are added to every process, over those of the guest's own table.
     pub env: Vec<(String, String)>,
+    /// Files for the agent, written once the user is there.
+    #[serde(default)]
+    pub seeds: Vec<Seed>,
     /// The user that programs run as unless they name one. The template must have it or its name must
     /// be free.
     pub user: User,
@@ -103,6 +106,28 @@ pub struct Share {
     pub path: String,
     /// Whether the guest may not write.
     pub read_only: bool,
+}
+
+/// A file that the host would like the guest to have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seed {
+    /// Absolute path in the guest; a leading `~/` is the user's home.
+    pub path: String,
+    /// The content.
+    pub content: String,
+    /// What to do with a file that the template or the user has put there.
+    pub place: Place,
+}
+
+/// How a [`Seed`] meets a file that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// It stays as it is, and the seed is not used. The file is the user's, mode 0600.
+    IfAbsent,
+    /// The seed becomes a block of it between two marks, written anew at each start. The file is root's.
+    Block,
 }
 
 /// An account in the guest.

@@ -1,6 +1,6 @@
 use std::fs;
 
-use wire::message::User;
+use wire::message::{Place, Seed, User};
 
 use super::*;
 use crate::files::under;
@@ -163,4 +163,42 @@ fn the_way_to_a_share_is_passable_where_the_guest_may_change_it() {
     );
     share::open_way(&closed.join("project"), own).unwrap();
     assert_eq!(mode(), 0o711);
+}
+
+#[test]
+fn seeds_give_way_to_what_is_there() {
+    let root = template();
+    let seed = |path: &str, content: &str, place| Seed {
+        path: path.into(),
+        content: content.into(),
+        place,
+    };
+    fs::create_dir_all(root.path().join("home/agent/.claude")).unwrap();
+    fs::write(root.path().join("home/agent/.claude.json"), "theirs").unwrap();
+    std::os::unix::fs::symlink("/nowhere", root.path().join("home/agent/.link")).unwrap();
+    fs::write(root.path().join("etc/gitconfig"), "[core]\n").unwrap();
+    let config = Configure {
+        seeds: vec![
+            seed("~/.claude.json", "ours", Place::IfAbsent),
+            seed("~/.link", "ours", Place::IfAbsent),
+            seed("~/.codex/deep/config.toml", "ours", Place::IfAbsent),
+            seed("/etc/gitconfig", "[user]\n", Place::Block),
+        ],
+        ..config()
+    };
+    write_files(root.path(), &config).unwrap();
+    assert_eq!(read(&root, "/home/agent/.claude.json"), "theirs");
+    assert!(fs::read_to_string(root.path().join("home/agent/.link")).is_err());
+    assert_eq!(read(&root, "/home/agent/.codex/deep/config.toml"), "ours");
+    let git = read(&root, "/etc/gitconfig");
+    assert!(git.starts_with("[core]\n# >>> sandbox"), "{git}");
+    assert!(git.contains("\n[user]\n"), "{git}");
+    fs::write(
+        under(root.path(), "/home/agent/.codex/deep/config.toml"),
+        "edited",
+    )
+    .unwrap();
+    write_files(root.path(), &config).unwrap();
+    assert_eq!(read(&root, "/home/agent/.codex/deep/config.toml"), "edited");
+    assert_eq!(read(&root, "/etc/gitconfig"), git);
 }

@@ -1,0 +1,87 @@
+//! `sandbox network …`
+
+use clap::{Args, Subcommand};
+
+use crate::name::SandboxName;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NetworkCommand {
+    /// Change a sandbox's network policy, or print it
+    Proxy(NetworkProxyArgs),
+    /// Show what sandboxes asked for and what became of it
+    Log(NetworkLogArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Without options it prints the policy in force.
+
+A pattern is a host, host:port, *.domain, *.domain:port, *, *:port or an IP address. `example.com`
+does not cover its subdomains; `*.example.com` covers them all and not `example.com`. The most
+specific rule wins.
+
+Examples:
+  sandbox network proxy NAME --policy deny --allow-host api.example.com:443
+  sandbox network proxy NAME --allow-host localhost:11434
+  sandbox network proxy NAME --block-cidr 203.0.113.0/24")]
+pub(crate) struct NetworkProxyArgs {
+    /// The sandbox
+    pub(crate) sandbox: SandboxName,
+    /// What happens when no rule matches
+    #[arg(long, value_enum)]
+    pub(crate) policy: Option<DefaultPolicy>,
+    /// Permit access to a domain or IP
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) allow_host: Vec<String>,
+    /// Block access to a domain or IP
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) block_host: Vec<String>,
+    /// Tunnel a domain or IP unread, without interception
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) bypass_host: Vec<String>,
+    /// Lift the block (or bypass) of an IP range
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) allow_cidr: Vec<String>,
+    /// Block access to an IP range
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) block_cidr: Vec<String>,
+    /// Tunnel an IP range unread, without interception
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) bypass_cidr: Vec<String>,
+    /// Remove a host pattern from every list
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) remove_host: Vec<String>,
+    /// Remove an IP range from every list
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) remove_cidr: Vec<String>,
+    /// Start again from the default policy file
+    #[arg(long)]
+    pub(crate) reset: bool,
+    /// Print the policy as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum DefaultPolicy {
+    /// Allow what no rule blocks
+    Allow,
+    /// Deny what no rule allows
+    Deny,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NetworkLogArgs {
+    /// Only these sandboxes [default: all]
+    #[arg(value_name = "SANDBOX")]
+    pub(crate) names: Vec<SandboxName>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Only the last N entries; 0 for all
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) limit: usize,
+    /// No notes about what the entries mean
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
