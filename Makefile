@@ -3,7 +3,7 @@
 CARGO ?= cargo
 BIN := target/release/sandbox
 
-.PHONY: run test check lint fmt build setup test-setup doc clean
+.PHONY: run test check lint fmt fuzz mutants build setup test-setup doc clean
 
 run: setup build ## boot a microVM around this folder and show what it can and cannot reach
 	@./scripts/tour $(BIN)
@@ -25,6 +25,12 @@ lint: ## everything that is checked without running it
 
 fmt: ## put every file in the house style
 	$(CARGO) fmt --all
+
+fuzz: ## every fuzz target, SECONDS each (60 unless told)
+	@./scripts/fuzz $(or $(SECONDS),60)
+
+mutants: ## which changes to the matcher and the canonical forms no test notices (hours)
+	@./scripts/mutants
 
 build: ## the release binary
 	$(CARGO) build --release
