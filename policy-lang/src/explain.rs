@@ -30,7 +30,9 @@ pub struct Explanation {
     pub request: Option<RequestExplanation>,
     /// The limit that counts.
     pub limit: Option<String>,
-    /// Headers that are set from credentials.
+    /// The budgets that count.
+    pub budgets: Vec<String>,
+    /// Headers, parameters and fields that are set from credentials.
     pub credentials: Vec<String>,
     /// [`Policy::digest`] of the policy.
     pub policy: String,
@@ -166,9 +168,13 @@ impl Policy {
             limit: self
                 .limit(target)
                 .map(|limit| format!("limit {} {} ({})", limit.pattern, limit.rate, limit.origin)),
+            budgets: self
+                .budgets(target)
+                .map(|budget| format!("{budget} ({})", budget.origin))
+                .collect(),
             credentials: self
                 .injections(target)
-                .map(|injection| injection.credential.header.to_string())
+                .map(|injection| injection.credential.place.to_string())
                 .collect(),
             policy: self.digest().to_string(),
         }
@@ -298,8 +304,11 @@ impl fmt::Display for Explanation {
         if let Some(limit) = &self.limit {
             writeln!(f, "limited by {limit}")?;
         }
-        for header in &self.credentials {
-            writeln!(f, "header {header} is set from a credential")?;
+        for budget in &self.budgets {
+            writeln!(f, "limited by {budget}")?;
+        }
+        for place in &self.credentials {
+            writeln!(f, "{place} is set from a credential")?;
         }
         Ok(())
     }

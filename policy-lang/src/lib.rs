@@ -37,9 +37,11 @@ mod warning;
 
 pub use explain::{AddrExplanation, Candidate, Explanation, Outcome, RequestExplanation};
 pub use host::{Host, HostError, HostName};
-pub use language::{Credential, Rate, RequestPattern, SecretSource, Unit};
+pub use language::{
+    Allowance, ByteBudget, Credential, Placement, Rate, RequestPattern, SecretSource, Unit, Way,
+};
 pub use local::LocalAddrs;
-pub use model::{Expectation, Injection, Limit};
+pub use model::{Budget, Expectation, Injection, Limit};
 pub use net::{Net, NetError};
 pub use path::{PathError, PathPattern, RequestPath};
 pub use pattern::{HostPattern, HostScope, PatternError};

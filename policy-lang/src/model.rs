@@ -1,8 +1,8 @@
 //! What all files of a policy say together, before it is compiled.
 
 use crate::{
-    Action, HostPattern, Origin, Rule, Target,
-    language::{Credential, NetDefault, Rate},
+    Action, HostPattern, Origin, RequestPath, Rule, Target,
+    language::{Allowance, Credential, NetDefault, Rate},
     matcher::NameList,
 };
 
@@ -17,6 +17,7 @@ pub(crate) struct Model {
     /// The names of list files that bypass.
     pub(crate) bypass_lists: Vec<NameList>,
     pub(crate) limits: Vec<Limit>,
+    pub(crate) budgets: Vec<Budget>,
     pub(crate) injections: Vec<Injection>,
     pub(crate) expectations: Vec<Expectation>,
 }
@@ -32,6 +33,23 @@ pub struct Limit {
     pub origin: Origin,
 }
 
+/// What hosts may use up in a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Budget {
+    /// Which hosts. They share it.
+    pub pattern: HostPattern,
+    /// How much.
+    pub allowance: Allowance,
+    /// Who wrote it.
+    pub origin: Origin,
+}
+
+impl std::fmt::Display for Budget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "budget {} {}", self.pattern, self.allowance)
+    }
+}
+
 /// A credential for one host, which only the proxy knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Injection {
@@ -41,6 +59,19 @@ pub struct Injection {
     pub credential: Credential,
     /// Who wrote it.
     pub origin: Origin,
+}
+
+impl Injection {
+    /// Whether it is for requests with this path (and query) in origin form, however a server may read the path.
+    pub fn covers_path(&self, path: &str) -> bool {
+        let Some(pattern) = &self.credential.path else {
+            return true;
+        };
+        RequestPath::parse(path).is_ok_and(|path| {
+            let other = path.other_reading();
+            pattern.covers(path.as_str()) && other.is_none_or(|other| pattern.covers(other))
+        })
+    }
 }
 
 /// A test that the policy carries with it.

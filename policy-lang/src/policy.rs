@@ -1,9 +1,9 @@
 //! A policy, compiled for questions.
 
 use crate::{
-    Action, AddrVerdict, Carriage, Effect, Expectation, Host, HostVerdict, Injection, Limit,
-    LocalAddrs, Net, Origin, Reason, RequestPath, RequestPattern, RequestVerdict, Rule, RuleId,
-    Target, Tier,
+    Action, AddrVerdict, Allowance, Budget, Carriage, Effect, Expectation, Host, HostVerdict,
+    Injection, Limit, LocalAddrs, Net, Origin, Reason, RequestPath, RequestPattern, RequestVerdict,
+    Rule, RuleId, Target, Tier,
     embedded::judged,
     language::NetDefault,
     matcher::{Author, HostTable, NetRule, NetTable, View},
@@ -27,6 +27,8 @@ pub struct Policy {
     bypass_nets: NetTable,
     /// Most specific first.
     limits: Vec<Limit>,
+    /// Most specific first.
+    budgets: Vec<Budget>,
     injections: Vec<Injection>,
     expectations: Vec<Expectation>,
     digest: Digest,
@@ -67,6 +69,8 @@ impl Policy {
         });
         let mut limits = model.limits;
         limits.sort_by_key(|limit| limit.pattern.order());
+        let mut budgets = model.budgets;
+        budgets.sort_by_key(|budget| budget.pattern.order());
         Self {
             default: model.default.map_or(Action::Deny, |(action, _)| action),
             hosts: HostTable::new(hosts, model.lists, ListMark::Hosts),
@@ -75,6 +79,7 @@ impl Policy {
             bypass_nets: NetTable::new(numbered().filter_map(bypass_net_rule)),
             rules,
             limits,
+            budgets,
             injections: model.injections,
             expectations: model.expectations,
             digest,
@@ -252,6 +257,23 @@ impl Policy {
             .find(|limit| limit.pattern.covers(target))
     }
 
+    /// What `target` may use up: the most specific budget of each kind that covers it.
+    pub fn budgets(&self, target: &Target) -> impl Iterator<Item = &Budget> {
+        let mut kinds = Vec::new();
+        self.budgets.iter().filter(move |budget| {
+            if !budget.pattern.covers(target) {
+                return false;
+            }
+            let kind = match budget.allowance {
+                Allowance::Names { .. } => None,
+                Allowance::Bytes(bytes) => Some(bytes.way),
+            };
+            let first = !kinds.contains(&kind);
+            kinds.push(kind);
+            first
+        })
+    }
+
     /// The credentials to set on requests to `target`, sent over verified TLS only.
     pub fn injections(&self, target: &Target) -> impl Iterator<Item = &Injection> {
         let covers = |injection: &&Injection| injection.pattern.covers(target);
@@ -416,11 +438,13 @@ impl Digest {
             .limits
             .iter()
             .map(|l| format!("limit {} {}", l.pattern, l.rate));
+        let budgets = model.budgets.iter().map(Budget::to_string);
         let injections = model
             .injections
             .iter()
             .map(|i| format!("inject {} {}", i.pattern, i.credential));
-        let mut lines: Vec<_> = rules.chain(lists).chain(limits).chain(injections).collect();
+        let terms = limits.chain(budgets).chain(injections);
+        let mut lines: Vec<_> = rules.chain(lists).chain(terms).collect();
         lines.sort_unstable();
         lines.dedup();
         let default = model

@@ -223,7 +223,7 @@ address 64:ff9b::a00:1: allow: rule `allow api.test:443 GET /repos/**` (test:2:1
   carriage: intercepted
 request `GET` `/repos/a`: allow: rule `allow api.test:443 GET /repos/**` (test:2:1)
 limited by limit api.test 5/m (test:6:1)
-header x-key is set from a credential
+x-key is set from a credential
 ";
     assert_eq!(explained.to_string(), expected);
     let denied = policy.explain_request(&asked, ("PUT", "/%zz"), &[], &Default::default());
@@ -281,7 +281,7 @@ fn all_errors_are_reported_with_place_and_help() {
         (
             "permit a.test",
             &[
-                "1:1+6 `permit` starts no statement | a line starts with `allow`, `block`, `bypass`, `default`, `set`, `include`, `limit`, `inject` or `expect`",
+                "1:1+6 `permit` starts no statement | a line starts with `allow`, `block`, `bypass`, `default`, `set`, `include`, `limit`, `budget`, `inject` or `expect`",
             ],
         ),
         (
@@ -397,11 +397,15 @@ fn all_errors_are_reported_with_place_and_help() {
         ),
         (
             "limit a.test 20",
-            &["1:14+2 `20` is not a rate | write a number and `/s`, `/m` or `/h`, such as `20/s`"],
+            &[
+                "1:14+2 `20` is not a rate | write a number and `/s`, `/m`, `/h` or `/d`, such as `20/s`",
+            ],
         ),
         (
             "limit a.test 0/s",
-            &["1:14+3 `0/s` is not a rate | write a number and `/s`, `/m` or `/h`, such as `20/s`"],
+            &[
+                "1:14+3 `0/s` is not a rate | write a number and `/s`, `/m`, `/h` or `/d`, such as `20/s`",
+            ],
         ),
         (
             "limit a.test 5/s brust 9",
@@ -410,6 +414,28 @@ fn all_errors_are_reported_with_place_and_help() {
         (
             "limit a.test 5/s burst x",
             &["1:24+1 `x` stands where a number above zero should | "],
+        ),
+        (
+            "budget a.test 5XB/d",
+            &[
+                "1:15+5 `5XB/d` is not a budget | write bytes or names for a time, such as `50MB/d` or `20 names/h`",
+            ],
+        ),
+        (
+            "budget *.a.test 20 subdomains/h",
+            &[
+                "1:20+12 `subdomains/h` is not a budget | write bytes or names for a time, such as `50MB/d` or `20 names/h`",
+            ],
+        ),
+        (
+            "inject a.test query \"a b\" from env X",
+            &[
+                "1:21+5 `a b` is not the name of a parameter | use letters, digits, `-`, `.`, `_` and `~`",
+            ],
+        ),
+        (
+            "inject a.test x-key from env X as \"%s\" as \"%s\"",
+            &["1:40+2 `as` is there twice | keep one"],
         ),
         (
             "inject a.test host from env X",
@@ -424,7 +450,7 @@ fn all_errors_are_reported_with_place_and_help() {
         (
             "inject a.test x-key from evn X",
             &[
-                "1:26+3 `evn` stands where `env`, `file`, `command` or `keyring` should | did you mean `env`?",
+                "1:26+3 `evn` stands where `env`, `file`, `command`, `keyring` or `oauth` should | did you mean `env`?",
             ],
         ),
         (
@@ -450,7 +476,7 @@ fn all_errors_are_reported_with_place_and_help() {
             &[
                 "2:1+4 `alow` starts no statement | did you mean `allow`?",
                 "4:7+7 host `b..test` has an empty label | write one dot between labels and none at the start",
-                "6:14+4 `fast` is not a rate | write a number and `/s`, `/m` or `/h`, such as `20/s`",
+                "6:14+4 `fast` is not a rate | write a number and `/s`, `/m`, `/h` or `/d`, such as `20/s`",
             ],
         ),
         // Found when files are put together.
@@ -588,6 +614,18 @@ fn formatting_keeps_what_people_wrote() {
         (
             "inject a.test X-Key from file \"/x y\" as \"Bearer %s\"",
             "inject a.test x-key from file \"/x y\" as \"Bearer %s\"\n",
+        ),
+        (
+            "inject a.test query from oauth \"f\" budget 2000KB/h up limit 9/d burst 2 on /a/** # x",
+            "inject a.test query from oauth \"f\" on /a/** limit 9/d burst 2 budget 2MB/h up # x\n",
+        ),
+        (
+            "inject a.test query \"key\" from keyring \"k\"",
+            "inject a.test query \"key\" from keyring \"k\"\n",
+        ),
+        (
+            "budget *.a.test 20 names/h\nbudget a.test 1024KiB/d down\nbudget a.test 1500B/m",
+            "budget *.a.test 20 names/h\nbudget a.test 1MiB/d down\nbudget a.test 1500B/m\n",
         ),
         (
             "expect deny https://a.test/#x # y",
@@ -808,7 +846,7 @@ const NETS: [&str; 4] = ["10.0.0.0/8", "10.1.0.0/16", "fc00::/7", "100.64.0.0/10
 fn statement(rng: &mut Rng) -> String {
     let host = |rng: &mut Rng| (*rng.choice(&HOSTS).unwrap()).to_owned();
     let verb = *rng.choice(&["allow", "block", "bypass"]).unwrap();
-    match rng.u8(..10) {
+    match rng.u8(..11) {
         0 => format!(
             "default {}",
             rng.choice(&["allow", "deny", "net open"]).unwrap()
@@ -833,9 +871,23 @@ fn statement(rng: &mut Rng) -> String {
             rng.u8(1..)
         ),
         6 => format!(
-            "inject {} x-k from {}",
+            "inject {} {} from {}",
             host(rng),
-            rng.choice(&["env X", "command \"a b\" as \"%s\""]).unwrap()
+            rng.choice(&["x-k", "query", "query \"k\"", "form \"k\""])
+                .unwrap(),
+            rng.choice(&[
+                "env X",
+                "command \"a b\" as \"%s\"",
+                "oauth \"f\" limit 5/d on /x/*",
+                "file \"f\" budget 3GiB/m"
+            ])
+            .unwrap()
+        ),
+        9 => format!(
+            "budget {} {}",
+            host(rng),
+            rng.choice(&["5MB/d", "20 names/h", "1KiB/s up", "9B/m down"])
+                .unwrap()
         ),
         7 => format!(
             "expect {} https://a.test:1/x?y#z",

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
-use policy_lang::{Credential, Injection, SecretSource};
+use policy_lang::{Credential, Injection, Placement, SecretSource};
 use tokio::process::Command;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
@@ -78,10 +78,14 @@ impl Credentials {
         injection: &Injection,
     ) -> Result<(HeaderName, HeaderValue), CredentialError> {
         let Credential {
-            header,
+            place,
             from,
             format,
+            ..
         } = &injection.credential;
+        let Placement::Header(header) = place else {
+            return Err(CredentialError::BadHeader(place.to_string()));
+        };
         let name = HeaderName::try_from(&**header)
             .map_err(|_| CredentialError::BadHeader(header.to_string()))?;
         let Secret(secret) = self.secret(from).await?;
@@ -105,7 +109,7 @@ impl Credentials {
                     .and_then(checked)
             }
             SecretSource::Command(command) => self.printed(command).await,
-            SecretSource::Keyring(_) => Err(CredentialError::Keyring),
+            SecretSource::Keyring(_) | SecretSource::OAuth(_) => Err(CredentialError::Keyring),
         }
     }
 

@@ -228,7 +228,7 @@ async fn inject(
         *request.uri_mut() = Uri::from(path);
     }
     for injection in &terms.injections {
-        let header = injection.credential.header.to_string();
+        let header = injection.credential.place.name().to_owned();
         match context.credentials.header(injection).await {
             Ok((name, value)) => {
                 request.headers_mut().insert(name, value);

@@ -1,5 +1,6 @@
 //! A file of the language as a value.
 
+use super::terms::{BudgetItem, InjectItem, LimitItem};
 use crate::{Action, HostPattern, Net, PathPattern, Target};
 use std::sync::Arc;
 
@@ -61,6 +62,8 @@ pub(crate) enum Item {
     Include(Box<str>),
     /// `limit host 20/s burst 40`
     Limit(LimitItem),
+    /// `budget host 50MB/d`, `budget *.host 20 names/h`
+    Budget(BudgetItem),
     /// `inject host header from env NAME as "Bearer %s"`
     Inject(InjectItem),
     /// `expect allow GET https://…`
@@ -162,75 +165,6 @@ impl RequestPattern {
         };
         (path.is_none(), path, methods)
     }
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct LimitItem {
-    pub(crate) pattern: Spanned<HostPattern>,
-    pub(crate) rate: Rate,
-}
-
-/// How many requests may be made, on average and at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Rate {
-    /// Requests in each unit of time.
-    pub requests: u32,
-    /// The unit.
-    pub per: Unit,
-    /// Requests at once after a pause; `None` is as many as `requests`.
-    pub burst: Option<u32>,
-}
-
-/// A unit of time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Unit {
-    /// `/s`
-    Second,
-    /// `/m`
-    Minute,
-    /// `/h`
-    Hour,
-}
-
-impl Unit {
-    /// Its length in seconds.
-    pub fn seconds(self) -> u32 {
-        match self {
-            Self::Second => 1,
-            Self::Minute => 60,
-            Self::Hour => 3600,
-        }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct InjectItem {
-    pub(crate) pattern: Spanned<HostPattern>,
-    pub(crate) credential: Credential,
-}
-
-/// A header whose value the guest never sees.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Credential {
-    /// The header's name, lower case.
-    pub header: Box<str>,
-    /// Where the secret comes from.
-    pub from: SecretSource,
-    /// The header's value with `%s` where the secret goes; `None` is the secret alone.
-    pub format: Option<Box<str>>,
-}
-
-/// Where a secret comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum SecretSource {
-    /// A variable of the caller's environment.
-    Env(Box<str>),
-    /// A file.
-    File(Box<str>),
-    /// What a command prints.
-    Command(Box<str>),
-    /// An entry of the desktop keyring.
-    Keyring(Box<str>),
 }
 
 /// A test that the policy carries with it.

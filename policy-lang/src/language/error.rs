@@ -76,6 +76,12 @@ pub enum Problem {
         /// A known word that looks like it.
         near: Option<&'static str>,
     },
+    /// A clause that is there already.
+    #[error("`{clause}` is there twice")]
+    Twice {
+        /// Its first word.
+        clause: &'static str,
+    },
     /// Words after the end of a statement.
     #[error("{} stands after the end of the statement", Quoted(.text))]
     Trailing {
@@ -137,6 +143,18 @@ pub enum Problem {
     /// A rate that is not `number/unit`.
     #[error("{} is not a rate", Quoted(.text))]
     BadRate {
+        /// The text found.
+        text: Box<str>,
+    },
+    /// A budget that is neither bytes nor names for a time.
+    #[error("{} is not a budget", Quoted(.text))]
+    BadBudget {
+        /// The text found.
+        text: Box<str>,
+    },
+    /// A name that percent-encoding would change.
+    #[error("{} is not the name of a parameter", Quoted(.text))]
+    BadParameter {
         /// The text found.
         text: Box<str>,
     },
@@ -205,10 +223,11 @@ impl Problem {
         let near = |near: &Option<&str>| near.map(|near| format!("did you mean `{near}`?"));
         match self {
             Self::UnknownStatement { near: guess, .. } => Some(near(guess).unwrap_or_else(|| {
-                "a line starts with `allow`, `block`, `bypass`, `default`, `set`, `include`, `limit`, `inject` or `expect`".into()
+                "a line starts with `allow`, `block`, `bypass`, `default`, `set`, `include`, `limit`, `budget`, `inject` or `expect`".into()
             })),
             Self::Missing { .. } => None,
             Self::Unexpected { near: guess, .. } => near(guess),
+            Self::Twice { .. } => Some("keep one".into()),
             Self::Trailing { .. } => Some("put every statement on a line of its own, and comments after ` #`".into()),
             Self::Unclosed { what } => Some(match *what {
                 "set" => "end it with `}`".into(),
@@ -229,7 +248,9 @@ impl Problem {
                 true => format!("write `{}`", text.to_ascii_uppercase()),
                 false => "write methods such as `GET,HEAD`, and paths with `/` first".into(),
             }),
-            Self::BadRate { .. } => Some("write a number and `/s`, `/m` or `/h`, such as `20/s`".into()),
+            Self::BadRate { .. } => Some("write a number and `/s`, `/m`, `/h` or `/d`, such as `20/s`".into()),
+            Self::BadBudget { .. } => Some("write bytes or names for a time, such as `50MB/d` or `20 names/h`".into()),
+            Self::BadParameter { .. } => Some("use letters, digits, `-`, `.`, `_` and `~`".into()),
             Self::BadHeader { .. } => Some("name a header that carries a credential, such as `authorization`".into()),
             Self::BadFormat { .. } => Some("write `%s` where the secret goes, such as `Bearer %s`".into()),
             Self::RequestOfWhat => Some("write the host instead of the network, list or bypass".into()),

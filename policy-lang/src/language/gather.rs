@@ -6,11 +6,12 @@ use super::{
     enforce::unenforceable,
     list::{self, ListEntry, Meaning},
     parse::nearest,
+    terms::InjectItem,
 };
 use crate::{
     Action, Effect, HostPattern, HostScope, Origin, Policy, Port, Position, Rule, RuleId,
     matcher::{Kind, NameList},
-    model::{Expectation, Injection, Limit, Model},
+    model::{Budget, Expectation, Injection, Limit, Model},
     position::Lines,
     warning::{Warning, WarningKind},
 };
@@ -202,6 +203,11 @@ impl<'g, 'l> Gatherer<'g, 'l> {
             Item::Limit(limit) => self.model.limits.push(Limit {
                 pattern: limit.pattern.value.clone(),
                 rate: limit.rate,
+                origin,
+            }),
+            Item::Budget(budget) => self.model.budgets.push(Budget {
+                pattern: budget.pattern.value.clone(),
+                allowance: budget.allowance,
                 origin,
             }),
             Item::Inject(inject) => self.inject(inject, origin, place),

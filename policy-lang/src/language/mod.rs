@@ -22,12 +22,15 @@ mod error;
 mod gather;
 mod list;
 mod parse;
+mod parse_terms;
 mod print;
+mod terms;
 mod token;
 
 pub(crate) use ast::NetDefault;
-pub use ast::{Credential, File, Rate, RequestPattern, SecretSource, Unit};
+pub use ast::{File, RequestPattern};
 pub use error::{Error, Problem};
 pub(crate) use gather::Gatherer;
 pub use gather::{FileKind, Loader, Source, no_files};
 pub(crate) use print::{HostText, InQuotes};
+pub use terms::{Allowance, ByteBudget, Credential, Placement, Rate, SecretSource, Unit, Way};

@@ -4,13 +4,13 @@ use super::{
     Error, Problem,
     ast::*,
     cursor::{Cursor, Failure, Read},
-    token,
+    parse_terms, token,
 };
 use crate::{Action, HostPattern, Net, PathPattern, Target};
 use std::sync::Arc;
 
-const STATEMENTS: [&str; 9] = [
-    "allow", "block", "bypass", "default", "set", "include", "limit", "inject", "expect",
+const STATEMENTS: [&str; 10] = [
+    "allow", "block", "bypass", "default", "set", "include", "limit", "budget", "inject", "expect",
 ];
 const SUBJECT: &str = "a host, `net`, `list` or `$set`";
 
@@ -90,8 +90,9 @@ fn statement(cursor: &mut Cursor<'_>) -> Read<Item> {
         "default" => default(cursor),
         "set" => set(cursor).map(Item::Set),
         "include" => string(cursor, "the name of a file in quotes").map(Item::Include),
-        "limit" => limit(cursor).map(Item::Limit),
-        "inject" => inject(cursor).map(Item::Inject),
+        "limit" => parse_terms::limit(cursor).map(Item::Limit),
+        "budget" => parse_terms::budget(cursor).map(Item::Budget),
+        "inject" => parse_terms::inject(cursor).map(Item::Inject),
         "expect" => expect(cursor).map(Item::Expect),
         _ => word.fail(|word| Problem::UnknownStatement {
             near: nearest(word, &STATEMENTS),
@@ -258,7 +259,7 @@ fn set(cursor: &mut Cursor<'_>) -> Read<Set> {
     }
 }
 
-fn string(cursor: &mut Cursor<'_>, wanted: &'static str) -> Read<Box<str>> {
+pub(super) fn string(cursor: &mut Cursor<'_>, wanted: &'static str) -> Read<Box<str>> {
     match cursor.next(token::quoted) {
         Some(text) => Ok(text.value.into()),
         None => match cursor.peek() {
@@ -271,114 +272,8 @@ fn string(cursor: &mut Cursor<'_>, wanted: &'static str) -> Read<Box<str>> {
     }
 }
 
-fn pattern(cursor: &mut Cursor<'_>) -> Read<Spanned<HostPattern>> {
+pub(super) fn pattern(cursor: &mut Cursor<'_>) -> Read<Spanned<HostPattern>> {
     cursor.word("a host")?.check(HostPattern::parse)
-}
-
-fn limit(cursor: &mut Cursor<'_>) -> Read<LimitItem> {
-    let pattern = pattern(cursor)?;
-    let mut rate = cursor.word("a rate such as `20/s`")?.check(rate)?.value;
-    if let Some(word) = cursor.next(token::word) {
-        match word.value {
-            "burst" => rate.burst = Some(cursor.word("a number")?.check(number)?.value),
-            _ => return unexpected(word, "`burst`", &["burst"]),
-        }
-    }
-    Ok(LimitItem { pattern, rate })
-}
-
-fn rate(text: &str) -> Result<Rate, Problem> {
-    let bad = || Problem::BadRate { text: text.into() };
-    let (count, unit) = text.split_once('/').ok_or_else(bad)?;
-    let per = match unit {
-        "s" => Unit::Second,
-        "m" => Unit::Minute,
-        "h" => Unit::Hour,
-        _ => return Err(bad()),
-    };
-    let requests = number(count).map_err(|_| bad())?;
-    let burst = None;
-    Ok(Rate {
-        requests,
-        per,
-        burst,
-    })
-}
-
-/// A plain decimal number above zero.
-fn number(text: &str) -> Result<u32, Problem> {
-    let plain = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
-    text.parse()
-        .ok()
-        .filter(|_| plain)
-        .ok_or_else(|| Problem::Unexpected {
-            word: text.into(),
-            wanted: "a number above zero",
-            near: None,
-        })
-}
-
-fn inject(cursor: &mut Cursor<'_>) -> Read<InjectItem> {
-    const SOURCES: [&str; 4] = ["env", "file", "command", "keyring"];
-    let pattern = pattern(cursor)?;
-    let header = cursor.word("the name of a header")?.check(header)?.value;
-    keyword(cursor, "from", "`from`")?;
-    let source = cursor.word("`env`, `file`, `command` or `keyring`")?;
-    let from = match source.value {
-        "env" => SecretSource::Env(cursor.word("the name of a variable")?.value.into()),
-        "file" => SecretSource::File(string(cursor, "the name of a file in quotes")?),
-        "command" => SecretSource::Command(string(cursor, "a command in quotes")?),
-        "keyring" => SecretSource::Keyring(string(cursor, "the name of an entry in quotes")?),
-        _ => return unexpected(source, "`env`, `file`, `command` or `keyring`", &SOURCES),
-    };
-    let format = match cursor.peek() {
-        Some(_) => {
-            keyword(cursor, "as", "`as`")?;
-            let start = cursor.offset();
-            let value = string(cursor, "a format in quotes")?;
-            let end = cursor.offset();
-            let span = Span { start, end };
-            Some(Spanned { value, span }.check(format)?.value)
-        }
-        None => None,
-    };
-    let credential = Credential {
-        header,
-        from,
-        format,
-    };
-    Ok(InjectItem {
-        pattern,
-        credential,
-    })
-}
-
-/// A header name (RFC 9110 §5.1) that neither frames the message nor names its destination.
-fn header(text: &str) -> Result<Box<str>, Problem> {
-    const FRAMING: [&str; 9] = [
-        "host",
-        "content-length",
-        "transfer-encoding",
-        "connection",
-        "te",
-        "trailer",
-        "upgrade",
-        "proxy-connection",
-        "keep-alive",
-    ];
-    let name = text.to_ascii_lowercase();
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    match name.bytes().all(plain) && !FRAMING.contains(&name.as_str()) {
-        true => Ok(name.into()),
-        false => Err(Problem::BadHeader { text: text.into() }),
-    }
-}
-
-fn format(text: Box<str>) -> Result<Box<str>, Problem> {
-    match text.matches("%s").count() == 1 && !text.chars().any(char::is_control) {
-        true => Ok(text),
-        false => Err(Problem::BadFormat { text }),
-    }
 }
 
 fn expect(cursor: &mut Cursor<'_>) -> Read<ExpectItem> {
@@ -400,7 +295,11 @@ fn expect(cursor: &mut Cursor<'_>) -> Read<ExpectItem> {
     })
 }
 
-fn keyword(cursor: &mut Cursor<'_>, wanted: &'static str, shown: &'static str) -> Read<()> {
+pub(super) fn keyword(
+    cursor: &mut Cursor<'_>,
+    wanted: &'static str,
+    shown: &'static str,
+) -> Read<()> {
     let word = cursor.word(shown)?;
     match word.value == wanted {
         true => Ok(()),
@@ -408,7 +307,11 @@ fn keyword(cursor: &mut Cursor<'_>, wanted: &'static str, shown: &'static str) -
     }
 }
 
-fn unexpected<T>(word: Spanned<&str>, wanted: &'static str, known: &[&'static str]) -> Read<T> {
+pub(super) fn unexpected<T>(
+    word: Spanned<&str>,
+    wanted: &'static str,
+    known: &[&'static str],
+) -> Read<T> {
     word.fail(|word| Problem::Unexpected {
         near: nearest(word, known),
         word: word.into(),

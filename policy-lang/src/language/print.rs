@@ -44,6 +44,9 @@ impl fmt::Display for Item {
             Self::Rule(rule) => rule.fmt(f),
             Self::Include(name) => write!(f, "include {}", InQuotes(name)),
             Self::Limit(limit) => write!(f, "limit {} {}", limit.pattern.value, limit.rate),
+            Self::Budget(budget) => {
+                write!(f, "budget {} {}", budget.pattern.value, budget.allowance)
+            }
             Self::Inject(inject) => {
                 write!(f, "inject {} {}", inject.pattern.value, inject.credential)
             }
@@ -131,37 +134,6 @@ impl fmt::Display for RequestPattern {
         match &self.path {
             Some(path) if self.methods.is_empty() => path.fmt(f),
             Some(path) => write!(f, " {path}"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl fmt::Display for Rate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = match self.per {
-            Unit::Second => "s",
-            Unit::Minute => "m",
-            Unit::Hour => "h",
-        };
-        write!(f, "{}/{unit}", self.requests)?;
-        match self.burst {
-            Some(burst) => write!(f, " burst {burst}"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl fmt::Display for Credential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} from ", self.header)?;
-        match &self.from {
-            SecretSource::Env(name) => write!(f, "env {name}")?,
-            SecretSource::File(name) => write!(f, "file {}", InQuotes(name))?,
-            SecretSource::Command(line) => write!(f, "command {}", InQuotes(line))?,
-            SecretSource::Keyring(entry) => write!(f, "keyring {}", InQuotes(entry))?,
-        }
-        match &self.format {
-            Some(format) => write!(f, " as {}", InQuotes(format)),
             None => Ok(()),
         }
     }
