@@ -6,6 +6,7 @@
 
 mod driver;
 mod stream;
+mod tally;
 
 use std::convert::Infallible;
 use std::io;
@@ -16,6 +17,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 pub use driver::{Driver, MuxError};
 pub use stream::Stream;
+use tally::Counted;
 
 /// Most streams that one side opens at a time. More than any agent's package manager uses; the next
 /// one waits until another has ended.
@@ -42,8 +44,9 @@ type InUse = mpsc::Sender<Infallible>;
 
 /// Starts multiplexing on a port whose handshake is done.
 ///
-/// The receive side never buffers more than 128 MiB in all: each of at most 512 streams has the fixed
-/// yamux window of 256 KiB, which the port's round trip of about a millisecond does not outrun.
+/// The receive side never buffers more than 128 MiB in all, and some 25 MiB for keeping it: each of at
+/// most 512 streams has the fixed yamux window of 256 KiB, which the port's round trip of about a
+/// millisecond does not outrun, and small frames are counted.
 pub fn new<S>(port: S, side: Side) -> (Opener, Acceptor, Driver<S>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -72,7 +75,7 @@ fn config() -> yamux::Config {
 /// Opens streams. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Opener {
-    requests: mpsc::Sender<oneshot::Sender<yamux::Stream>>,
+    requests: mpsc::Sender<oneshot::Sender<Counted>>,
     free: Arc<Semaphore>,
     in_use: InUse,
 }
@@ -107,7 +110,7 @@ impl Opener {
 /// Takes the streams that the peer opens.
 #[derive(Debug)]
 pub struct Acceptor {
-    accepted: mpsc::Receiver<yamux::Stream>,
+    accepted: mpsc::Receiver<Counted>,
     in_use: InUse,
 }
 

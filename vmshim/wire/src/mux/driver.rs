@@ -2,12 +2,14 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
+use super::tally::{Counted, Tally, Watched};
 use super::{Side, config};
 
 /// Why a conversation ended other than by the port closing.
@@ -33,31 +35,35 @@ impl From<yamux::ConnectionError> for MuxError {
 /// Drives one conversation. Run it in a task of its own.
 #[derive(Debug)]
 pub struct Driver<S> {
-    connection: yamux::Connection<Compat<S>>,
-    requests: mpsc::Receiver<oneshot::Sender<yamux::Stream>>,
-    waiting: Option<oneshot::Sender<yamux::Stream>>,
-    arrivals: mpsc::Sender<yamux::Stream>,
+    connection: yamux::Connection<Compat<Watched<S>>>,
+    requests: mpsc::Receiver<oneshot::Sender<Counted>>,
+    waiting: Option<oneshot::Sender<Counted>>,
+    arrivals: mpsc::Sender<Counted>,
     unused: mpsc::Receiver<Infallible>,
+    tally: Arc<Tally>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     pub(super) fn new(
         port: S,
         side: Side,
-        requests: mpsc::Receiver<oneshot::Sender<yamux::Stream>>,
-        arrivals: mpsc::Sender<yamux::Stream>,
+        requests: mpsc::Receiver<oneshot::Sender<Counted>>,
+        arrivals: mpsc::Sender<Counted>,
         unused: mpsc::Receiver<Infallible>,
     ) -> Self {
         let mode = match side {
             Side::Host => yamux::Mode::Server,
             Side::Guest => yamux::Mode::Client,
         };
+        let tally = Arc::new(Tally::default());
+        let port = Watched::new(port, Arc::clone(&tally)).compat();
         Self {
-            connection: yamux::Connection::new(port.compat(), config(), mode),
+            connection: yamux::Connection::new(port, config(), mode),
             requests,
             waiting: None,
             arrivals,
             unused,
+            tally,
         }
     }
 
@@ -78,7 +84,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             }
             match ready!(self.connection.poll_next_inbound(cx)) {
                 // A full queue means that nobody accepts; dropping the stream resets it.
-                Some(Ok(stream)) => drop(self.arrivals.try_send(stream)),
+                Some(Ok(stream)) => {
+                    let stream = Counted::new(stream, &self.tally);
+                    drop(self.arrivals.try_send(stream));
+                }
                 Some(Err(error)) => return Poll::Ready(Err(error.into())),
                 None => return Poll::Ready(Ok(())),
             }
@@ -95,6 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             }
         }
         let stream = ready!(self.connection.poll_new_outbound(cx))?;
+        let stream = Counted::new(stream, &self.tally);
         if let Some(reply) = self.waiting.take() {
             drop(reply.send(stream)); // the asker may have gone
         }

@@ -139,6 +139,63 @@ async fn a_port_that_nobody_uses_is_closed_and_not_before() {
     far.await.unwrap().unwrap();
 }
 
+/// A data frame for a stream.
+fn data(flags: u16, stream: u32, body: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(body.len()).unwrap();
+    let mut bytes = vec![0, 0];
+    bytes.extend(flags.to_be_bytes());
+    bytes.extend(stream.to_be_bytes());
+    bytes.extend(len.to_be_bytes());
+    bytes.extend(body);
+    bytes
+}
+
+#[tokio::test]
+async fn small_frames_that_nobody_reads_are_limited() {
+    const SYN: u16 = 1;
+    let (port, mut peer) = duplex(1 << 16);
+    let (_opener, mut acceptor, driver) = new(port, Side::Host);
+    let driving = tokio::spawn(driver.run());
+    let accepting = tokio::spawn(async move {
+        let mut unread = Vec::new();
+        while let Ok(stream) = acceptor.accept().await {
+            unread.push(stream);
+        }
+    });
+    // Two streams' windows have room for twice as many bytes as small frames may wait.
+    for stream in [1, 3] {
+        let _ = peer.write_all(&data(SYN, stream, b"")).await;
+        let frames = data(0, stream, b"x").repeat(1 << 10);
+        for _ in 0..STREAM_WINDOW >> 10 {
+            if peer.write_all(&frames).await.is_err() {
+                break; // cut off, as it should be
+            }
+        }
+    }
+    let error = driving.await.unwrap().unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("small frames"), "{source}");
+    accepting.await.unwrap();
+}
+
+#[tokio::test]
+async fn small_frames_that_are_read_are_not_limited() {
+    let ((opener, _near), (mut acceptor, _far)) = pair();
+    let (mut near, mut far) = stream(&opener, &mut acceptor).await;
+    let count = tally::MOST_SMALL + 1000;
+    let writer = tokio::spawn(async move {
+        for _ in 0..count {
+            near.write_all(b"x").await.unwrap();
+        }
+        near.shutdown().await.unwrap();
+        near
+    });
+    let mut received = Vec::new();
+    far.read_to_end(&mut received).await.unwrap();
+    assert_eq!(received.len(), count);
+    writer.await.unwrap();
+}
+
 /// Says this to a fresh driver and closes.
 async fn say(bytes: &[u8]) -> Result<(), MuxError> {
     let (port, mut peer): (DuplexStream, DuplexStream) = duplex(1 << 20);
