@@ -20,7 +20,7 @@ use crate::denial::Format;
 use crate::gate::{Route, Terms};
 use crate::headers::{self, Trailers, Upgrade};
 use crate::http1::guard::Busy;
-use crate::http1::head::HeadError;
+use crate::http1::head::{self, HeadError};
 use crate::pages;
 use crate::record::{Record, Traffic};
 use crate::request::Asked;
@@ -44,7 +44,7 @@ pub(crate) async fn answer(
     if let Some(page) = pages::answer(&session, &request) {
         return page;
     }
-    let format = Format::of(request.headers());
+    let (format, version) = (Format::of(request.headers()), request.version());
     let asked = session.scope.asked(request.uri(), request.headers());
     let mut record = context
         .recorder
@@ -54,7 +54,7 @@ pub(crate) async fn answer(
         Ok(asked) => asked,
         Err(cause) => {
             record.failed(&cause);
-            return context.denial(&cause, None).into_response(format);
+            return last(context.denial(&cause, None).into_response(format), version);
         }
     };
     match exchange(&session, &asked, request, &mut record).await {
@@ -72,20 +72,27 @@ pub(crate) async fn answer(
         }
         Err(cause) => {
             record.failed(&cause);
-            context
-                .denial(&cause, Some(&asked.target))
-                .into_response(format)
+            let denial = context.denial(&cause, Some(&asked.target));
+            last(denial.into_response(format), version)
         }
     }
+}
+
+/// Whoever sends what is malformed may mean something else by all that follows: over HTTP/1 that is not read.
+fn last(mut response: Response<Answer>, version: Version) -> Response<Answer> {
+    if response.status() == StatusCode::BAD_REQUEST && version != Version::HTTP_2 {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    response
 }
 
 /// The answer to what was not even a request.
 pub(crate) fn refuse(context: &Context, cause: &Cause) -> Response<Answer> {
     context.recorder.begin("", "").failed(cause);
     let mut response = context.denial(cause, None).into_response(Format::Text);
-    response
-        .headers_mut()
-        .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
     response
 }
 
@@ -121,11 +128,8 @@ async fn exchange(
 ) -> Result<Exchanged, Cause> {
     let context = &*session.context;
     record.target(&asked.target);
-    // Over HTTP/1 the strict head check has met these already.
-    match *request.method() {
-        Method::CONNECT => return Err(Cause::NestedConnect),
-        Method::TRACE => return Err(Cause::Head(HeadError::Trace)),
-        _ => {}
+    if request.version() == Version::HTTP_2 {
+        check_stream(&request)?;
     }
     context.recorder.log().check().map_err(|_| Cause::LogFull)?;
     record.stage(Stage::Host);
@@ -158,8 +162,11 @@ async fn exchange(
     };
     let client = match headers::upgrade(request.headers()) {
         Upgrade::None => None,
-        Upgrade::WebSocket => Some(hyper::upgrade::on(&mut request)),
-        Upgrade::Other => return Err(Cause::Upgrade),
+        // RFC 6455 §4.1: with a body nobody could tell where the other protocol begins.
+        Upgrade::WebSocket if request.method() == Method::GET && request.body().is_end_stream() => {
+            Some(hyper::upgrade::on(&mut request))
+        }
+        Upgrade::WebSocket | Upgrade::Other => return Err(Cause::Upgrade),
     };
     let traffic = record.traffic();
     let (mut request, expect) = rebuild(request, asked, client.is_some(), &traffic)?;
@@ -199,6 +206,21 @@ async fn exchange(
                 expect,
             })
         }
+    }
+}
+
+/// What the strict head check refuses over HTTP/1, as far as HTTP/2 can say it and its library lets it pass.
+fn check_stream(request: &Request<Incoming>) -> Result<(), Cause> {
+    let target = request
+        .uri()
+        .path_and_query()
+        .map_or("/", PathAndQuery::as_str);
+    match request.method().as_str() {
+        "CONNECT" => Err(Cause::NestedConnect),
+        "TRACE" | "TRACK" => Err(Cause::Head(HeadError::Trace)),
+        "OPTIONS" if target == "*" => Ok(()),
+        _ if target.starts_with('/') && head::is_target(target.as_bytes()) => Ok(()),
+        _ => Err(Cause::Head(HeadError::RequestTarget)),
     }
 }
 
@@ -256,6 +278,13 @@ fn rebuild(
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     let trailers = Trailers::of(&parts.headers);
     let mut fields = headers::request(parts.headers, host);
+    if parts.version == Version::HTTP_2
+        && fields.remove(header::CONTENT_LENGTH).is_some()
+        && let Some(length) = body.size_hint().exact()
+    {
+        // Said twice, or with zeros before it, it would be ambiguous in HTTP/1.
+        fields.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
     if upgrade {
         headers::set_upgrade(&mut fields);
     }
@@ -301,6 +330,10 @@ fn check(response: &Response<Incoming>) -> Result<(), Cause> {
     }
     if count(header::CONTENT_LENGTH) > 1 {
         return bad("`Content-Length` is there twice");
+    }
+    let length = fields.get(header::CONTENT_LENGTH);
+    if length.is_some_and(|length| head::decimal(length.as_bytes()).is_none()) {
+        return bad("`Content-Length` is no plain number");
     }
     let chunked = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
     if encodings > 1

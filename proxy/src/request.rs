@@ -88,10 +88,8 @@ fn inside(uri: &Uri, fields: &HeaderMap, target: &Target, tls: bool) -> Result<A
             });
         }
     }
-    if uri
-        .scheme()
-        .is_some_and(|scheme| (*scheme == Scheme::HTTPS) != tls)
-    {
+    let scheme = if tls { Scheme::HTTPS } else { Scheme::HTTP };
+    if uri.scheme().is_some_and(|named| *named != scheme) {
         return Err(Cause::Misdirected {
             asked: uri.to_string(),
             connected: target.to_string(),

@@ -159,11 +159,7 @@ fn request_line(line: &[u8]) -> Result<(Method, Version), HeadError> {
     if !is_token(method) {
         return Err(HeadError::Method);
     }
-    let target_ok = !target.is_empty()
-        && target
-            .iter()
-            .all(|byte| matches!(byte, 0x21..=0x7e) && !b"#\\<>\"".contains(byte));
-    if !target_ok {
+    if !is_target(target) {
         return Err(HeadError::RequestTarget);
     }
     match method {
@@ -172,13 +168,25 @@ fn request_line(line: &[u8]) -> Result<(Method, Version), HeadError> {
         }
         b"CONNECT" => Ok((Method::Connect, version)),
         b"TRACE" | b"TRACK" => Err(HeadError::Trace),
-        _ if target.starts_with(b"*") && (method, target) != (b"OPTIONS", b"*") => {
-            Err(HeadError::RequestTarget)
-        }
-        // hyper would refuse it too, with an answer that does not say who refused and why.
-        _ if http::Uri::try_from(target).is_err() => Err(HeadError::RequestTarget),
-        _ => Ok((Method::Other, version)),
+        b"OPTIONS" if target == b"*" => Ok((Method::Other, version)),
+        // hyper would refuse what is no URI, too, with an answer that does not say who refused and why. And it would
+        // take `host:port`, which is for `CONNECT` only (RFC 9112 §3.2.3).
+        _ => match http::Uri::try_from(target) {
+            Ok(uri) if target.starts_with(b"/") || uri.scheme().is_some() => {
+                Ok((Method::Other, version))
+            }
+            _ => Err(HeadError::RequestTarget),
+        },
     }
+}
+
+/// What cannot be in a request target or path, in any version of HTTP: a fragment, and bytes that some readers take for
+/// other ones.
+pub(crate) fn is_target(target: &[u8]) -> bool {
+    !target.is_empty()
+        && target
+            .iter()
+            .all(|byte| matches!(byte, 0x21..=0x7e) && !b"#\\<>\"".contains(byte))
 }
 
 fn field(line: &[u8]) -> Result<(&[u8], &[u8]), HeadError> {
@@ -285,7 +293,7 @@ fn is_authority(value: &[u8]) -> bool {
 }
 
 /// A number without sign, space, leading zero or overflow.
-fn decimal(value: &[u8]) -> Option<u64> {
+pub(crate) fn decimal(value: &[u8]) -> Option<u64> {
     let plain =
         value.iter().all(u8::is_ascii_digit) && (value.len() == 1 || value.first() != Some(&b'0'));
     str::from_utf8(value).ok().filter(|_| plain)?.parse().ok()
@@ -442,6 +450,8 @@ mod tests {
             ("CONNECT /a HTTP/1.1", Err(RequestTarget)),
             ("CONNECT http://a:443 HTTP/1.1", Err(RequestTarget)),
             ("GET * HTTP/1.1", Err(RequestTarget)),
+            ("GET a:443 HTTP/1.1", Err(RequestTarget)),
+            ("GET a HTTP/1.1", Err(RequestTarget)),
             ("OPTIONS */x HTTP/1.1", Err(RequestTarget)),
             ("GET /#x HTTP/1.1", Err(RequestTarget)),
             ("GET file:///etc/passwd HTTP/1.1", Err(RequestTarget)),

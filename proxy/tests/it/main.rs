@@ -9,6 +9,7 @@
 )]
 
 mod support;
+mod threats;
 
 mod audit;
 mod connect;
