@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use crate::cache::{self, Cache};
-use crate::progress::{Event, Progress};
+use crate::progress::Progress;
 use crate::space::Full;
 use crate::tool;
 
 mod build;
 pub mod disk;
+mod npm;
 pub mod oci;
 mod recipe;
 mod sources;
@@ -43,6 +44,14 @@ pub enum Error {
     /// A program that builds the template is missing or failed.
     #[error(transparent)]
     Tool(#[from] tool::Error),
+    /// A package of npm's is made otherwise than the recipe expects.
+    #[error("npm's package has no program `{name}` for this machine: `{}` is missing", file.display())]
+    NoProgram {
+        /// The command.
+        name: String,
+        /// What it was to be, below npm's prefix.
+        file: PathBuf,
+    },
     /// There is no room to build it.
     #[error(transparent)]
     Full(#[from] Full),
@@ -60,8 +69,11 @@ impl Error {
                 Some("add one to `/etc/apt/sources.list.d` and try again".to_owned())
             }
             Self::Read { .. } => None,
+            Self::NoProgram { .. } => {
+                Some("use an image that has the agent, with `--template`".to_owned())
+            }
             Self::Tool(error @ tool::Error::Failed { .. }) => error.help().or_else(|| {
-                Some("check free disk space, the network and the sources of apt".to_owned())
+                Some("check free disk space, the network and the sources of apt and npm".to_owned())
             }),
             Self::Tool(error) => error.help(),
             Self::Full(error) => error.help(),
@@ -81,7 +93,6 @@ pub fn ensure(
 ) -> Result<PathBuf, Error> {
     let name = recipe.entry_name(sources);
     let dir = cache.ensure(KIND, &name, |draft| {
-        progress.event(Event::Phase("building the template"));
         build::template(recipe, sources, draft, progress)
     })?;
     Ok(root_disk(&dir))

@@ -1,4 +1,4 @@
-//! Builds a template: mmdebstrap installs the packages, mkfs.erofs makes the disk image inside its last hook.
+//! Builds a template: mmdebstrap installs the packages, npm's are laid over them, mkfs.erofs makes the disk image inside its last hook.
 //!
 //! The image is made inside the hook because only there, when an unprivileged user builds, do files show the owners
 //! that the guest must see. mmdebstrap throws the tree away itself, also when it is interrupted.
@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Error, Recipe, Sources, root_disk};
+use super::{Error, Recipe, Sources, npm, root_disk};
 use crate::cache;
 use crate::progress::{Event, Progress};
 use crate::space;
@@ -26,6 +26,9 @@ const MKFS_EROFS: Tool = Tool {
 const IMAGE_SPACE: u64 = 512 << 20;
 /// What the tree that it is made of may take, with the downloaded packages, in bytes.
 const TREE_SPACE: u64 = 1536 << 20;
+
+/// What an agent and Node take, unpacked, in bytes.
+const NPM_SPACE: u64 = 1 << 30;
 
 /// Runs with the new tree as `$1`: makes the user, forgets what mmdebstrap copied from the host, drops caches.
 ///
@@ -62,15 +65,20 @@ pub(super) fn template(
 ) -> Result<(), Error> {
     // Asked for early: the hook would find out only after a minute of work.
     MKFS_EROFS.output(MKFS_EROFS.command().arg("--help"))?;
-    space::require(draft, IMAGE_SPACE)?;
+    let extra = recipe.npm().map_or(0, |_| NPM_SPACE);
+    space::require(draft, IMAGE_SPACE + 2 * extra)?;
     let tree = tree_dir(draft)?;
-    space::require(&tree, TREE_SPACE)?;
-    let files = write_sources(sources, draft)?;
+    space::require(&tree, TREE_SPACE + extra)?;
+    let npm = recipe.npm().map(|npm| npm::fetch(npm, draft, progress));
+    let npm = npm.transpose()?;
+    progress.event(Event::Phase("building the template"));
+    let mut files = write_sources(sources, draft)?;
     let image = root_disk(draft);
-    let mut command = mmdebstrap(recipe, sources, &image, &files);
+    let mut command = mmdebstrap(recipe, sources, &image, npm.as_deref(), &files);
     MMDEBSTRAP.stream(command.env("TMPDIR", &tree), progress, report)?;
     // Not part of the entry; leftovers would be harmless.
     let _ = fs::remove_dir(draft.join("tree"));
+    files.extend(npm);
     for file in files {
         let _ = fs::remove_file(file);
     }
@@ -92,7 +100,13 @@ fn tree_dir(draft: &Path) -> Result<PathBuf, Error> {
     Ok(dir)
 }
 
-fn mmdebstrap(recipe: &Recipe, sources: &Sources, image: &Path, files: &[PathBuf]) -> Command {
+fn mmdebstrap(
+    recipe: &Recipe,
+    sources: &Sources,
+    image: &Path,
+    npm: Option<&Path>,
+    files: &[PathBuf],
+) -> Command {
     let mut command = MMDEBSTRAP.contained_command();
     command
         // The image is complete when the hooks have run; what is thrown away need not be cleaned.
@@ -104,6 +118,7 @@ fn mmdebstrap(recipe: &Recipe, sources: &Sources, image: &Path, files: &[PathBuf
                 .iter()
                 .map(|path| format!("--customize-hook={}", copy_key(path))),
         )
+        .args(npm.map(|tar| format!("--customize-hook=tar-in {} /usr/local", quote(tar))))
         .arg(format!("--customize-hook={SETUP}"))
         .arg(format!("--customize-hook={PACK}"))
         .arg(format!(

@@ -2,35 +2,113 @@
 
 use sha2::{Digest, Sha256};
 
+use super::npm::Packages;
 use super::{Error, Sources};
 
 /// Bump when the way of building changes so that cached templates must be built again.
 const GENERATION: u32 = 1;
 
-/// A template built from the distribution's packages.
+/// A template built from the distribution's packages and npm's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recipe {
     name: &'static str,
-    packages: &'static [&'static str],
+    packages: &'static [&'static [&'static str]],
+    npm: Option<Packages>,
 }
 
-/// Every recipe that exists.
-const ALL: [Recipe; 1] = [Recipe {
-    name: "shell",
-    packages: &[
-        "bash",
-        "ca-certificates",
-        "curl",
-        "git",
-        "iproute2",
-        "less",
-        "procps",
-        "python3",
-        "python3-pip",
-        "python3-venv",
-        "sudo",
-    ],
-}];
+/// What every guest has.
+const BASE: &[&str] = &[
+    "bash",
+    "ca-certificates",
+    "curl",
+    "git",
+    "iproute2",
+    "less",
+    "procps",
+    "python3",
+    "python3-pip",
+    "python3-venv",
+    "sudo",
+];
+
+/// What agents reach for besides.
+const TOOLS: &[&str] = &[
+    "jq",
+    "make",
+    "openssh-client",
+    "ripgrep",
+    "unzip",
+    "xz-utils",
+];
+
+/// Every recipe that exists. Each agent comes with Node: the program of one is written for it, and the projects of
+/// many need it.
+const ALL: [Recipe; 6] = [
+    Recipe {
+        name: "shell",
+        packages: &[BASE],
+        npm: None,
+    },
+    agent(
+        "claude",
+        Packages {
+            specs: &["@anthropic-ai/claude-code", NODE, "npm@10"],
+            links: &[(
+                "claude",
+                "@anthropic-ai/claude-code/node_modules/@anthropic-ai/claude-code-linux-{cpu}/claude",
+            )],
+        },
+    ),
+    agent(
+        "codex",
+        Packages {
+            specs: &["@openai/codex", NODE, "npm@10"],
+            // Its launcher is a script for Node that does no more than find this file.
+            links: &[(
+                "codex",
+                "@openai/codex/node_modules/@openai/codex-linux-{cpu}/vendor/{triple}-unknown-linux-musl/bin/codex",
+            )],
+        },
+    ),
+    agent(
+        "copilot",
+        Packages {
+            specs: &["@github/copilot", NODE, "npm@10"],
+            links: &[],
+        },
+    ),
+    agent(
+        "gemini",
+        Packages {
+            specs: &["@google/gemini-cli", NODE, "npm@10"],
+            links: &[],
+        },
+    ),
+    agent(
+        "opencode",
+        Packages {
+            specs: &["opencode-ai", NODE, "npm@10"],
+            links: &[("opencode", OPENCODE)],
+        },
+    ),
+];
+
+/// A long-term release, which is a package of its own for each processor.
+const NODE: &str = "node-linux-{cpu}@22";
+
+/// The build for processors without AVX2, which emulated ones and old ones are; there is one for x64 only.
+#[cfg(target_arch = "x86_64")]
+const OPENCODE: &str = "opencode-ai/node_modules/opencode-linux-{cpu}-baseline/bin/opencode";
+#[cfg(not(target_arch = "x86_64"))]
+const OPENCODE: &str = "opencode-ai/node_modules/opencode-linux-{cpu}/bin/opencode";
+
+const fn agent(name: &'static str, npm: Packages) -> Recipe {
+    Recipe {
+        name,
+        packages: &[BASE, TOOLS],
+        npm: Some(npm),
+    }
+}
 
 impl Recipe {
     /// The recipe called `name`.
@@ -51,7 +129,11 @@ impl Recipe {
     }
 
     pub(super) fn packages(&self) -> String {
-        self.packages.join(",")
+        self.packages.concat().join(",")
+    }
+
+    pub(super) fn npm(&self) -> Option<&Packages> {
+        self.npm.as_ref()
     }
 
     /// The name in the cache: what was asked for, from where, and how it was built.
@@ -59,6 +141,9 @@ impl Recipe {
         let mut hash = Sha256::new();
         hash.update(GENERATION.to_le_bytes());
         hash.update(self.packages());
+        if let Some(npm) = &self.npm {
+            hash.update(format!("{npm:?}"));
+        }
         hash.update(super::build::SETUP);
         hash.update(sources.fingerprint());
         let digest = hash.finalize();
@@ -79,7 +164,7 @@ mod tests {
     fn the_entry_follows_recipe_and_sources() {
         let shell = Recipe::named("shell").unwrap();
         let fewer = Recipe {
-            packages: &["bash"],
+            packages: &[&["bash"]],
             ..shell.clone()
         };
         let here = Sources::for_tests("deb http://one.invalid stable main\n");
@@ -98,6 +183,9 @@ mod tests {
     fn an_unknown_name_lists_the_known() {
         let error = Recipe::named("nope").unwrap_err();
         assert_eq!(error.to_string(), "there is no template named `nope`");
-        assert_eq!(error.help().unwrap(), "known are: shell");
+        assert_eq!(
+            error.help().unwrap(),
+            "known are: shell, claude, codex, copilot, gemini, opencode"
+        );
     }
 }
