@@ -2,55 +2,121 @@
 
 use crate::report::{Failure, USAGE};
 
-/// How one agent starts.
+/// How one agent starts, and what it is to be given.
 #[derive(Debug)]
 pub(crate) struct Agent {
     pub(crate) name: &'static str,
-    /// The template that has it.
+    /// The template that has it: a recipe's name, else an image's.
     pub(crate) template: &'static str,
     /// The program and the arguments it gets unless the caller gives others.
     pub(crate) command: &'static [&'static str],
+    /// The services whose credentials its proxy puts into requests.
+    pub(crate) services: &'static [&'static str],
+    /// Variables that it runs with.
+    pub(crate) env: &'static [(&'static str, &'static str)],
 }
 
-const AGENTS: [Agent; 1] = [Agent {
-    name: "shell",
-    template: "shell",
-    command: &["bash", "-l"],
-}];
+/// Docker's table of agents. Each may do what it likes inside: the sandbox is the fence.
+pub(crate) const AGENTS: [Agent; 8] = [
+    Agent {
+        name: "claude",
+        template: "claude",
+        command: &["claude", "--dangerously-skip-permissions"],
+        services: &["anthropic"],
+        // The image is the template's: an agent that replaces itself is another one.
+        env: &[("DISABLE_AUTOUPDATER", "1")],
+    },
+    Agent {
+        name: "codex",
+        template: "codex",
+        command: &["codex", "--dangerously-bypass-approvals-and-sandbox"],
+        services: &["openai"],
+        env: &[],
+    },
+    Agent {
+        name: "copilot",
+        template: "copilot",
+        command: &["copilot", "--yolo"],
+        services: &["github"],
+        env: &[],
+    },
+    Agent {
+        name: "gemini",
+        template: "gemini",
+        command: &["gemini", "--yolo"],
+        services: &["google"],
+        // Its own sandbox is a container, or nothing.
+        env: &[("GEMINI_SANDBOX", "false")],
+    },
+    Agent {
+        name: "cagent",
+        template: "docker/sandbox-templates:docker-agent",
+        command: &["docker-agent", "run", "--yolo"],
+        services: EVERY_MODEL,
+        env: &[],
+    },
+    Agent {
+        name: "kiro",
+        template: "docker/sandbox-templates:kiro",
+        command: &["kiro-cli", "chat", "--trust-all-tools"],
+        services: &[],
+        env: &[],
+    },
+    Agent {
+        name: "opencode",
+        template: "opencode",
+        command: &["opencode"],
+        services: EVERY_MODEL,
+        env: &[("OPENCODE_DISABLE_AUTOUPDATE", "true")],
+    },
+    Agent {
+        name: "shell",
+        template: "shell",
+        command: &["bash", "-l"],
+        services: EVERY_MODEL,
+        env: &[],
+    },
+];
 
-/// Agents that Docker Sandboxes has and this program has not yet.
-const NOT_YET: [&str; 7] = [
-    "claude", "codex", "copilot", "gemini", "cagent", "kiro", "opencode",
+/// Services of the agents that work with any model.
+const EVERY_MODEL: &[&str] = &[
+    "anthropic",
+    "openai",
+    "google",
+    "github",
+    "groq",
+    "mistral",
+    "nebius",
+    "openrouter",
+    "xai",
 ];
 
 impl Agent {
-    /// Whether `name` is an agent's name, here or in Docker's product: no sandbox is called so.
+    /// Whether `name` is an agent's name: no sandbox is called so.
     pub(crate) fn is_reserved(name: &str) -> bool {
-        AGENTS.iter().any(|agent| agent.name == name) || NOT_YET.contains(&name)
+        AGENTS.iter().any(|agent| agent.name == name)
     }
 
     pub(crate) fn find(name: &str) -> Result<&'static Self, Failure> {
-        if let Some(agent) = AGENTS.iter().find(|agent| agent.name == name) {
-            return Ok(agent);
-        }
-        let known: Vec<&str> = AGENTS.iter().map(|agent| agent.name).collect();
-        let known = known.join(", ");
-        let failure = if NOT_YET.contains(&name) {
-            Failure::new(format!("agent `{name}` has no template yet")).help(format!(
-                "this version has: {known}; install the agent inside a `shell` sandbox"
-            ))
-        } else {
+        let found = AGENTS.iter().find(|agent| agent.name == name);
+        found.ok_or_else(|| {
             Failure::new(format!("there is no agent `{name}`"))
-                .help(format!("this version has: {known}"))
-        };
-        Err(failure.code(USAGE))
+                .help(format!("agents: {}", Self::names()))
+                .code(USAGE)
+        })
     }
 
-    /// The command line with the caller's arguments. Arguments that begin with `-` are added to
-    /// the agent's own; anything else takes their place, as in Docker's product.
+    /// All of them, for a sentence.
+    pub(crate) fn names() -> String {
+        AGENTS.map(|agent| agent.name).join(", ")
+    }
+
+    /// The command line with the caller's arguments. Options and prompts are added to the agent's own; one
+    /// plain word is a command of the agent and takes their place, as in Docker's product.
     pub(crate) fn command(&self, args: &[String]) -> Vec<String> {
         let own = self.command.iter().map(|arg| (*arg).to_owned());
-        let replaces = args.first().is_some_and(|first| !first.starts_with('-'));
+        let is_command = |arg: &String| !arg.starts_with('-') && !arg.contains(char::is_whitespace);
+        let replaces = args.first().is_some_and(is_command);
         let kept = if replaces { 1 } else { self.command.len() };
         own.take(kept).chain(args.iter().cloned()).collect()
     }
@@ -62,22 +128,36 @@ mod tests {
 
     #[test]
     fn the_callers_arguments_add_or_replace() {
-        let shell = Agent::find("shell").unwrap();
-        for (args, command) in [
-            (&[][..], "bash -l"),
-            (&["-c", "make test"], "bash -l -c make test"),
-            (&["build.sh", "-x"], "bash build.sh -x"),
+        for (agent, args, command) in [
+            ("shell", &[][..], "bash -l"),
+            ("shell", &["-c", "make test"], "bash -l -c make test"),
+            ("shell", &["build.sh", "-x"], "bash build.sh -x"),
+            ("claude", &[], "claude --dangerously-skip-permissions"),
+            (
+                "claude",
+                &["--continue"],
+                "claude --dangerously-skip-permissions --continue",
+            ),
+            ("claude", &["mcp", "list"], "claude mcp list"),
+            (
+                "claude",
+                &["Fix the tests"],
+                "claude --dangerously-skip-permissions Fix the tests",
+            ),
+            ("cagent", &["./team.yaml"], "docker-agent ./team.yaml"),
+            ("opencode", &["run", "x"], "opencode run x"),
         ] {
             let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-            assert_eq!(shell.command(&args).join(" "), command);
+            let agent = Agent::find(agent).unwrap();
+            assert_eq!(agent.command(&args).join(" "), command);
         }
     }
 
     #[test]
-    fn an_unknown_agent_is_told_from_one_to_come() {
+    fn an_unknown_agent_is_told_the_known() {
         let unknown = Agent::find("hal9000").unwrap_err().to_string();
-        assert!(unknown.contains("there is no agent `hal9000`"), "{unknown}");
-        let to_come = Agent::find("claude").unwrap_err().to_string();
-        assert!(to_come.contains("no template yet"), "{to_come}");
+        let wanted = "error: there is no agent `hal9000`\nhelp: agents: claude, codex, copilot, gemini, \
+                      cagent, kiro, opencode, shell";
+        assert_eq!(unknown, wanted);
     }
 }

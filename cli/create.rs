@@ -4,19 +4,17 @@ use std::path::Path;
 
 use crate::agent::Agent;
 use crate::args::SandboxOptions;
+use crate::git::Identity;
 use crate::lifecycle;
 use crate::name::SandboxName;
 use crate::policy_file;
 use crate::progress::Progress;
 use crate::report::{Failure, USAGE};
+use crate::settings::Settings;
 use crate::state::{self, Paths, RECORD_VERSION, Record, Sandbox, Workspace};
 use crate::template::Template;
+use crate::warnings;
 use crate::workspace::WorkspaceArg;
-
-/// Enough for a package manager and a test suite; more with `--memory`.
-const MEMORY_MIB: u32 = 2048;
-/// Sparse: takes from the host's disk what is written.
-const DISK_GIB: u32 = 20;
 
 /// What the caller asked for.
 pub(crate) struct Wanted {
@@ -29,11 +27,15 @@ pub(crate) struct Wanted {
 impl Wanted {
     /// The folders, found; the first is the primary one.
     pub(crate) fn folders(&self) -> Result<Vec<Workspace>, Failure> {
-        if self.workspaces.is_empty() {
-            return Ok(vec![WorkspaceArg::current().resolve()?]);
-        }
         let folders = self.workspaces.iter().map(WorkspaceArg::resolve);
-        folders.collect()
+        let mut folders = folders.collect::<Result<Vec<_>, _>>()?;
+        if folders.is_empty() {
+            folders.push(WorkspaceArg::current().resolve()?);
+        }
+        if let Some(primary) = folders.first_mut() {
+            primary.read_only |= self.options.read_only;
+        }
+        Ok(folders)
     }
 
     /// The name that was given, or the one that agent and primary folder make.
@@ -63,6 +65,11 @@ pub(crate) fn create(
     if let Some(existing) = paths.find(&name)? {
         return Err(taken(&existing));
     }
+    if wanted.options.mount_docker_socket {
+        return Err(no_docker_socket());
+    }
+    let settings = Settings::of(&wanted.options)?;
+    warnings::workspaces(&folders);
     policy_file::ensure_default(paths)?;
     // Refuse a broken default policy now, not at the first start.
     let policy = policy_file::read(&paths.default_policy())?;
@@ -77,9 +84,8 @@ pub(crate) fn create(
         template: template.name(),
         image,
         created_at: jiff::Timestamp::now().to_string(),
-        cpus: wanted.options.cpus.unwrap_or_else(default_cpus),
-        memory_mib: wanted.options.memory.unwrap_or(MEMORY_MIB),
-        disk_gib: DISK_GIB,
+        git: Identity::of_user(),
+        settings,
     };
     paths.install(record, |dir| {
         let config = dir.join("proxy-config.json");
@@ -102,10 +108,11 @@ fn taken(existing: &Sandbox) -> Failure {
     ))
 }
 
-/// All of the machine's processors but one, at most four: an agent's tools rarely use more.
-fn default_cpus() -> u32 {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    u32::try_from(cores).unwrap_or(4).clamp(1, 4)
+/// A socket of the host's is no part of a machine of its own.
+fn no_docker_socket() -> Failure {
+    Failure::new("a microVM cannot have the host's Docker socket")
+        .help("leave out --mount-docker-socket: a template with Docker gives the sandbox a daemon of its own")
+        .code(USAGE)
 }
 
 /// Twelve hexadecimal digits.

@@ -28,10 +28,14 @@ pub(crate) struct Job {
 
 impl Job {
     /// An agent at work in the primary workspace, at the caller's terminal if there is one.
-    pub(crate) fn agent(sandbox: &Sandbox, command: Vec<String>) -> Self {
+    pub(crate) fn agent(
+        sandbox: &Sandbox,
+        command: Vec<String>,
+        env: Vec<(String, String)>,
+    ) -> Self {
         Self {
             command,
-            env: Vec::new(),
+            env,
             user: None,
             workdir: workdir(sandbox),
             stdin: true,

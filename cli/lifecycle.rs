@@ -14,9 +14,10 @@ use vmshim::client::{self, Client};
 use vmshim::image::disk;
 use vmshim::kernel;
 use vmshim::lock::Lock;
-use vmshim::spec::{AccelChoice, Caller, STOP_GRACE, Share, Socket, Spec};
+use vmshim::spec::{AccelChoice, Caller, STOP_GRACE, Socket, Spec};
 use vmshim::status::State;
 
+use crate::guest;
 use crate::progress::Progress;
 use crate::report::{Failure, Outcome};
 use crate::state::{Paths, Sandbox};
@@ -89,6 +90,7 @@ pub(crate) fn ensure_running(
 /// Everything that the supervisor must know.
 fn spec(paths: &Paths, sandbox: &Sandbox, progress: &Progress) -> Result<Spec, Failure> {
     let record = &sandbox.record;
+    let settings = &record.settings;
     let (kernel, initramfs) = kernel_of(&Cache::new(paths.cache()), progress)?;
     if !record.image.exists() {
         return Err(Failure::new(format!(
@@ -99,7 +101,7 @@ fn spec(paths: &Paths, sandbox: &Sandbox, progress: &Progress) -> Result<Spec, F
         .help("put it back, or remove the sandbox and make it again"));
     }
     let data_disk = sandbox.dir.join("data.img");
-    disk::ensure(&data_disk, u64::from(record.disk_gib) << 30).map_err(|error| {
+    disk::ensure(&data_disk, u64::from(settings.disk_gib) << 30).map_err(|error| {
         let help = error.help();
         Failure::of(&error).maybe_help(help)
     })?;
@@ -107,12 +109,6 @@ fn spec(paths: &Paths, sandbox: &Sandbox, progress: &Progress) -> Result<Spec, F
     let runtime_dir = paths.runtime(&record.id)?;
     let program = std::env::current_exe()
         .map_err(|error| Failure::doing("cannot find this program's own file", &error))?;
-    let folders = record.workspaces.iter().map(|workspace| Share {
-        host: workspace.path.clone(),
-        guest: workspace.path.clone(),
-        read_only: workspace.read_only,
-        hide: Vec::new(),
-    });
     let internal = |rest: &[&OsStr]| -> Vec<OsString> {
         let first = [program.as_os_str(), "internal".as_ref()];
         first.iter().chain(rest).map(Into::into).collect()
@@ -126,15 +122,15 @@ fn spec(paths: &Paths, sandbox: &Sandbox, progress: &Progress) -> Result<Spec, F
         initramfs,
         template: record.image.clone(),
         data_disk,
-        cpus: record.cpus,
-        memory_mib: record.memory_mib,
-        shares: folders.collect(),
-        publish: Vec::new(),
-        seeds: Vec::new(),
+        cpus: settings.cpus,
+        memory_mib: settings.memory_mib,
+        shares: guest::shares(record),
+        publish: settings.publish.clone(),
+        seeds: guest::seeds(record),
         caller: Caller::current(),
         hostname: record.name.as_str().replace(['_', '+', '.'], "-"),
         ca_pem: Some(authority.pem().to_owned()),
-        env: Vec::new(),
+        env: guest::env(record),
         accel: accel()?,
         proxy_command: internal(&[
             "proxy".as_ref(),

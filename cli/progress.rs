@@ -13,19 +13,26 @@ use crate::report;
 #[derive(Debug)]
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
+    is_told: bool,
     /// The phase that was told last; a plain log does not repeat itself.
     phase: Mutex<String>,
 }
 
 impl Progress {
     pub(crate) fn new() -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
+        Self::told(true)
+    }
+
+    /// One that tells phases only if `is_told`; notes are told in any case.
+    pub(crate) fn told(is_told: bool) -> Self {
+        let bar = (is_told && std::io::stderr().is_terminal()).then(|| {
             let style = ProgressStyle::with_template("{spinner} {msg} {elapsed:.dim}");
             let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
             ProgressBar::new_spinner().with_style(style)
         });
         Self {
             bar,
+            is_told,
             phase: Mutex::default(),
         }
     }
@@ -43,7 +50,8 @@ impl Progress {
                 bar.enable_steady_tick(Duration::from_millis(120));
                 bar.set_message(text.to_owned());
             }
-            None => report::say(format_args!("  {text}")),
+            None if self.is_told => report::say(format_args!("  {text}")),
+            None => {}
         }
     }
 

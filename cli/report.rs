@@ -57,6 +57,12 @@ impl Failure {
         }
     }
 
+    /// Says where in the input it is: ``FILE:LINE: …``.
+    pub(crate) fn at(mut self, place: impl fmt::Display) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
+    }
+
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self

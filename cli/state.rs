@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use vmshim::lock::Lock;
 
+use crate::git;
 use crate::name::SandboxName;
 use crate::report::Failure;
+use crate::settings::Settings;
 
 /// The directories that this user's sandboxes live in.
 #[derive(Debug, Clone)]
@@ -121,13 +123,16 @@ pub(crate) struct Record {
     pub(crate) image: PathBuf,
     /// RFC 3339, UTC.
     pub(crate) created_at: String,
-    pub(crate) cpus: u32,
-    pub(crate) memory_mib: u32,
-    pub(crate) disk_gib: u32,
+    /// Who commits in the sandbox, as the host's git knew it.
+    #[serde(default)]
+    pub(crate) git: git::Identity,
+    #[serde(flatten)]
+    pub(crate) settings: Settings,
 }
 
-/// The layout of `sandbox.json` that this program writes.
-pub(crate) const RECORD_VERSION: u32 = 1;
+/// The layout of `sandbox.json` that this program writes. Version 2 has settings that version 1's programs
+/// would not keep, `hide` for one.
+pub(crate) const RECORD_VERSION: u32 = 2;
 
 /// One sandbox on disk.
 #[derive(Debug, Clone)]
@@ -217,6 +222,11 @@ impl Paths {
             .iter()
             .filter_map(|name| self.find(name).transpose())
             .collect())
+    }
+
+    /// Changes what `sandbox.json` holds.
+    pub(crate) fn rewrite(&self, sandbox: &Sandbox) -> Result<(), Failure> {
+        write_json(&sandbox.dir.join("sandbox.json"), &sandbox.record)
     }
 
     /// Puts a new sandbox in place. `fill` gets a directory of its own to fill; only when it has

@@ -86,13 +86,18 @@ fn unshareable(path: &Path) -> Option<&'static str> {
     if GUESTS_OWN.iter().any(|own| path.starts_with(own)) {
         return Some("the guest has this folder itself");
     }
-    let home = std::env::var_os("HOME").map(PathBuf::from)?;
+    holds_state(path).then_some("it holds the policies that confine the sandbox")
+}
+
+/// Whether what keeps sandboxes closed is in the folder `path`, or around it. `path` is canonical.
+pub(crate) fn holds_state(path: &Path) -> bool {
+    let Some(home) = std::env::var_os("HOME").map(PathBuf::from) else {
+        return false;
+    };
     let home = fs::canonicalize(&home).unwrap_or(home);
-    let state = [home.join(".sandboxd"), home.join(".docker")];
-    let holds_state = state
+    [home.join(".sandboxd"), home.join(".docker")]
         .iter()
-        .any(|dir| dir.starts_with(path) || path.starts_with(dir));
-    holds_state.then_some("it holds the policies that confine the sandbox")
+        .any(|dir| dir.starts_with(path) || path.starts_with(dir))
 }
 
 #[cfg(test)]

@@ -3,10 +3,11 @@
 use std::process::ExitCode;
 
 use crate::args::ExecArgs;
+use crate::environment;
 use crate::inside::{self, Job};
 use crate::lifecycle;
 use crate::progress::Progress;
-use crate::report::{EXEC_FAILED, Failure, Outcome, USAGE};
+use crate::report::{EXEC_FAILED, Failure, Outcome};
 use crate::state::Paths;
 
 pub(super) fn run(args: ExecArgs) -> Outcome {
@@ -14,11 +15,7 @@ pub(super) fn run(args: ExecArgs) -> Outcome {
 }
 
 fn exec(args: ExecArgs) -> Result<ExitCode, Failure> {
-    let env = args
-        .env
-        .iter()
-        .map(|pair| environment(pair))
-        .collect::<Result<Vec<_>, _>>()?;
+    let env = environment::collect(&args.env, &args.env_file)?;
     let paths = Paths::from_env()?;
     let sandbox = paths.open(&args.sandbox)?;
     let progress = Progress::new();
@@ -33,7 +30,9 @@ fn exec(args: ExecArgs) -> Result<ExitCode, Failure> {
         Job {
             command: args.command,
             env,
-            user: args.user,
+            user: args
+                .user
+                .or_else(|| args.privileged.then(|| "root".to_owned())),
             workdir,
             stdin: args.interactive,
             tty: args.tty,
@@ -41,20 +40,4 @@ fn exec(args: ExecArgs) -> Result<ExitCode, Failure> {
             is_agent: false,
         },
     )
-}
-
-/// `KEY=VALUE`, or `KEY` for the caller's own value; a variable the caller does not have is left out.
-fn environment(pair: &str) -> Result<(String, String), Failure> {
-    let (key, value) = match pair.split_once('=') {
-        Some((key, value)) => (key, value.to_owned()),
-        None => (pair, std::env::var(pair).unwrap_or_default()),
-    };
-    if key.is_empty() || key.contains('\0') {
-        return Err(
-            Failure::new(format!("`{pair}` names no environment variable"))
-                .help("write -e KEY=VALUE, or -e KEY to pass on your own")
-                .code(USAGE),
-        );
-    }
-    Ok((key.to_owned(), value))
 }

@@ -4,10 +4,14 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use vmshim::spec::Publish;
 
+use crate::agent::Agent;
 use crate::args::NamesArgs;
 use crate::report::{self, Failure, Outcome};
+use crate::settings::Credentials;
 use crate::state::{Paths, Sandbox, Workspace};
+use crate::volume::Volume;
 
 /// Docker's keys first (`id` to `labels`), then ours.
 #[derive(Serialize)]
@@ -23,6 +27,13 @@ struct Description<'a> {
     cpus: u32,
     memory_mib: u32,
     disk_gib: u32,
+    volumes: &'a [Volume],
+    hide: &'a [String],
+    env: Vec<String>,
+    credentials: Credentials,
+    /// Services whose credentials the proxy may put into the agent's requests.
+    services: &'a [&'a str],
+    publish: &'a [Publish],
     files: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     vm: Option<Value>,
@@ -47,6 +58,8 @@ pub(super) fn run(args: &NamesArgs) -> Outcome {
 
 fn describe<'a>(paths: &Paths, sandbox: &'a Sandbox) -> Result<Description<'a>, Failure> {
     let record = &sandbox.record;
+    let settings = &record.settings;
+    let env = settings.env.iter();
     let running = sandbox.is_running();
     let live = running.then(|| crate::lifecycle::live_state(paths, sandbox));
     let (vm, policy) = live.map_or((None, None), |live| (live.vm, live.policy));
@@ -59,9 +72,18 @@ fn describe<'a>(paths: &Paths, sandbox: &'a Sandbox) -> Result<Description<'a>, 
         labels: labels(sandbox),
         agent: &record.agent,
         workspaces: &record.workspaces,
-        cpus: record.cpus,
-        memory_mib: record.memory_mib,
-        disk_gib: record.disk_gib,
+        cpus: settings.cpus,
+        memory_mib: settings.memory_mib,
+        disk_gib: settings.disk_gib,
+        volumes: &settings.volumes,
+        hide: &settings.hide,
+        env: env.map(|(key, value)| format!("{key}={value}")).collect(),
+        credentials: settings.credentials,
+        services: match settings.credentials {
+            Credentials::None => &[],
+            _ => Agent::find(&record.agent).map_or(&[], |agent| agent.services),
+        },
+        publish: &settings.publish,
         files: json!({
             "policy": sandbox.config(),
             "ca": sandbox.ca_dir().join("proxy-ca.crt"),

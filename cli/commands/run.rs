@@ -3,19 +3,25 @@
 use std::process::ExitCode;
 
 use crate::agent::Agent;
-use crate::args::RunArgs;
+use crate::args::{RunArgs, SandboxOptions};
 use crate::create::{self, Wanted};
+use crate::environment;
 use crate::inside::{self, Job};
 use crate::lifecycle;
 use crate::name::SandboxName;
 use crate::progress::Progress;
 use crate::report::{self, Failure, Outcome, USAGE};
 use crate::state::{Paths, Sandbox};
+use crate::template::Template;
+use crate::warnings;
 
-pub(super) fn run(args: RunArgs) -> Outcome {
+pub(super) fn run(mut args: RunArgs) -> Outcome {
     let paths = Paths::from_env()?;
-    let progress = Progress::new();
-    let (agent_args, detached) = (args.agent_args.clone(), args.detached);
+    let progress = Progress::told(!args.quiet);
+    args.workspaces.splice(0..0, args.workspace.take());
+    // What is given again for a sandbox that has it is no harm; what is new holds for this run.
+    let env = environment::collect(&args.options.env, &args.options.env_file)?;
+    let (agent_args, detached) = (std::mem::take(&mut args.agent_args), args.detached);
     let sandbox = find_or_create(&paths, args, &progress)?;
     let client = lifecycle::ensure_running(&paths, &sandbox, &progress)?;
     drop(progress);
@@ -24,13 +30,15 @@ pub(super) fn run(args: RunArgs) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     }
     let agent = Agent::find(&sandbox.record.agent)?;
-    inside::run(&client, Job::agent(&sandbox, agent.command(&agent_args)))
+    let job = Job::agent(&sandbox, agent.command(&agent_args), env);
+    inside::run(&client, job)
 }
 
 /// A sandbox by its name; or the one that agent and folder name, made if it is not there yet.
 fn find_or_create(paths: &Paths, args: RunArgs, progress: &Progress) -> Result<Sandbox, Failure> {
     if !Agent::is_reserved(&args.subject) {
-        return existing(paths, &args);
+        let sandbox = existing(paths, &args)?;
+        return adapted(paths, sandbox, &args.options);
     }
     let wanted = Wanted {
         agent: Agent::find(&args.subject)?,
@@ -40,9 +48,9 @@ fn find_or_create(paths: &Paths, args: RunArgs, progress: &Progress) -> Result<S
     let folders = wanted.folders()?;
     let name = wanted.name(&folders)?;
     match paths.find(&name)? {
-        Some(sandbox) if sandbox.record.workspaces == folders => {
+        Some(sandbox) if same_folders(&sandbox, &folders) => {
             if sandbox.record.agent == wanted.agent.name {
-                return Ok(sandbox);
+                return adapted(paths, sandbox, &wanted.options);
             }
             Err(Failure::new(format!(
                 "sandbox `{name}` was made for agent `{}`",
@@ -55,6 +63,12 @@ fn find_or_create(paths: &Paths, args: RunArgs, progress: &Progress) -> Result<S
     }
 }
 
+/// Whether a sandbox is for these folders. Whether they can be written is the sandbox's to say.
+fn same_folders(sandbox: &Sandbox, folders: &[crate::state::Workspace]) -> bool {
+    let theirs = sandbox.record.workspaces.iter().map(|folder| &folder.path);
+    theirs.eq(folders.iter().map(|folder| &folder.path))
+}
+
 fn existing(paths: &Paths, args: &RunArgs) -> Result<Sandbox, Failure> {
     let subject = &args.subject;
     let found = match subject.parse::<SandboxName>() {
@@ -64,7 +78,10 @@ fn existing(paths: &Paths, args: &RunArgs) -> Result<Sandbox, Failure> {
     let Some(sandbox) = found else {
         return Err(
             Failure::new(format!("`{subject}` is neither an agent nor a sandbox"))
-                .help("agents: shell; sandboxes are listed by `sandbox ls`")
+                .help(format!(
+                    "agents: {}; sandboxes are listed by `sandbox ls`",
+                    Agent::names()
+                ))
                 .code(USAGE),
         );
     };
@@ -74,6 +91,48 @@ fn existing(paths: &Paths, args: &RunArgs) -> Result<Sandbox, Failure> {
         ))
         .help("folders are fixed when a sandbox is made; leave them out, or make another sandbox")
         .code(USAGE));
+    }
+    Ok(sandbox)
+}
+
+/// The sandbox with those of the flags that can change; the caller hears of the others.
+fn adapted(
+    paths: &Paths,
+    mut sandbox: Sandbox,
+    options: &SandboxOptions,
+) -> Result<Sandbox, Failure> {
+    let name = sandbox.record.name.clone();
+    let settings = &mut sandbox.record.settings;
+    let mut refused = settings.refused(options)?;
+    if options.template.template.is_some() {
+        let asked = Template::choose("", &options.template)?.name();
+        if asked != sandbox.record.template {
+            refused.push("--template");
+        }
+    }
+    let is_writable = sandbox
+        .record
+        .workspaces
+        .first()
+        .is_some_and(|folder| !folder.read_only);
+    if options.read_only && is_writable {
+        refused.push("--read-only");
+    }
+    if !refused.is_empty() {
+        report::say(format_args!(
+            "warning: `{name}` keeps what it was made with: {} changes nothing\n\
+             help: `sandbox rm {name}` first, or make another one with --name",
+            refused.join(", ")
+        ));
+    }
+    warnings::workspaces(&sandbox.record.workspaces);
+    if sandbox.record.settings.adapt(options) {
+        paths.rewrite(&sandbox)?;
+        if sandbox.is_running() {
+            report::say(format_args!(
+                "`{name}` is running; memory, processors and ports change with its next start"
+            ));
+        }
     }
     Ok(sandbox)
 }

@@ -48,11 +48,6 @@ fn bad_input_is_told_in_one_sentence() {
             "there is no agent `hal9000`",
         ),
         (
-            &["create", "claude", "."],
-            2,
-            "agent `claude` has no template yet",
-        ),
-        (
             &["create", "shell", "no/such/folder"],
             1,
             "cannot share `no/such/folder`",

@@ -13,6 +13,8 @@ mod cli;
 mod decisions;
 mod dns;
 mod edges;
+mod flags;
+mod image;
 mod microvm;
 mod origin;
 mod promises;

@@ -1,0 +1,68 @@
+//! What the guest is given of the host: folders, variables, files.
+
+use std::path::Path;
+
+use vmshim::spec::Share;
+use wire::message::Seed;
+
+use crate::agent::Agent;
+use crate::seeds;
+use crate::settings::Credentials;
+use crate::state::Record;
+
+/// The home of the guest's user.
+const HOME: &str = "/home/agent";
+
+/// The folders, the primary one first. What is hidden is hidden in all of them.
+pub(crate) fn shares(record: &Record) -> Vec<Share> {
+    let share = |host: &Path, guest: &Path, read_only| Share {
+        host: host.to_owned(),
+        guest: guest.to_owned(),
+        read_only,
+        hide: record.settings.hide.clone(),
+    };
+    let folders = record
+        .workspaces
+        .iter()
+        .map(|folder| share(&folder.path, &folder.path, folder.read_only));
+    let volumes = record.settings.volumes.iter();
+    let volumes = volumes.map(|volume| share(&volume.host, &volume.guest, volume.read_only));
+    let keys = ssh_keys(record.settings.credentials);
+    let keys = keys.map(|dir| share(&dir, &Path::new(HOME).join(".ssh"), true));
+    folders.chain(volumes).chain(keys).collect()
+}
+
+/// The caller's own folder of SSH keys, where `--credentials host` shares it.
+fn ssh_keys(credentials: Credentials) -> Option<std::path::PathBuf> {
+    if credentials != Credentials::Host {
+        return None;
+    }
+    let home = std::env::var_os("HOME")?;
+    let dir = std::fs::canonicalize(Path::new(&home).join(".ssh")).ok()?;
+    dir.is_dir().then_some(dir)
+}
+
+/// Variables of every program: the agent's own, then the caller's.
+pub(crate) fn env(record: &Record) -> Vec<(String, String)> {
+    let own = Agent::find(&record.agent).map_or(&[][..], |agent| agent.env);
+    let own = own
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    let workspace = record.workspaces.first().map(|folder| {
+        let path = folder.path.to_string_lossy().into_owned();
+        ("WORKSPACE_DIR".to_owned(), path)
+    });
+    let given = record.settings.env.iter().cloned();
+    own.chain(workspace).chain(given).collect()
+}
+
+/// Files for the agent, and the caller's git identity.
+pub(crate) fn seeds(record: &Record) -> Vec<Seed> {
+    let workspace = record
+        .workspaces
+        .first()
+        .map_or(Path::new("/"), |folder| &folder.path);
+    let mut seeds = seeds::of(&record.agent, workspace, false);
+    seeds.extend(record.git.seed());
+    seeds
+}
