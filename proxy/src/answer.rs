@@ -1,6 +1,7 @@
 //! The body of what the client gets: an origin's answer streamed through, or one of the proxy's own.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::cause::Cause;
 use crate::headers::{self, Trailers};
 use crate::http1::guard::Busy;
 use crate::record::Record;
+use crate::stall::Stall;
 use crate::upstream::body::Expecting;
 use crate::upstream::pool::Lease;
 
@@ -34,6 +36,8 @@ pub(crate) struct OriginAnswer {
     /// Alive while the answer is read; its end lets a held-back request body go.
     pub(crate) expect: Option<Expecting>,
     pub(crate) idle: Idle,
+    /// Only over HTTP/2.
+    pub(crate) stall: Option<Arc<Stall>>,
     pub(crate) busy: Option<Busy>,
 }
 
@@ -50,12 +54,18 @@ impl OriginAnswer {
         let frame = match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
+                if let Some(stall) = &self.stall {
+                    stall.wait();
+                }
                 ready!(self.idle.poll(cx));
                 self.fail(&Cause::Stalled);
                 return Poll::Ready(Some(Err(Truncated)));
             }
         };
         self.idle.touch();
+        if let Some(stall) = &self.stall {
+            stall.offer();
+        }
         match frame {
             None => {
                 self.complete();
@@ -108,6 +118,14 @@ impl OriginAnswer {
         if let Some(mut record) = self.record.take() {
             record.failed(cause);
             record.finish();
+        }
+    }
+}
+
+impl Drop for OriginAnswer {
+    fn drop(&mut self) {
+        if self.stall.as_ref().is_some_and(|stall| stall.is_expired()) {
+            self.fail(&Cause::Stalled);
         }
     }
 }

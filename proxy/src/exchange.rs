@@ -26,6 +26,7 @@ use crate::record::{Record, Traffic};
 use crate::request::Asked;
 use crate::route::upgraded::{self, Sides};
 use crate::session::Session;
+use crate::stall::Stall;
 use crate::upstream::body::{Expect, Expecting, RequestBody};
 use crate::upstream::pool::{Key, Lease};
 use crate::upstream::send::send;
@@ -396,8 +397,12 @@ fn stream(
         lease: Some(lease),
         expect,
         idle: Idle::new(context.limits.body_idle),
+        stall: Stall::current(),
         busy: Some(busy),
     };
+    if let Some(stall) = &origin.stall {
+        stall.offer();
+    }
     let mut answer = Response::new(if over {
         origin.complete();
         Answer::Own(None)

@@ -35,6 +35,7 @@ mod route;
 mod server;
 mod session;
 mod sources;
+mod stall;
 mod tls;
 mod upstream;
 mod watch;

@@ -20,6 +20,7 @@ use crate::gate::Permit;
 use crate::http1::guard::{Guard, Shared};
 use crate::http1::head::HeadError;
 use crate::request::Scope;
+use crate::stall;
 
 /// Bytes read ahead of a request's body, and written ahead of a slow client.
 const BUFFER: usize = 64 * 1024;
@@ -174,9 +175,13 @@ where
                     return;
                 }
             }
-            _ = idle.tick(), if !ending => {
+            _ = idle.tick() => {
                 let begun = session.shared.begun();
                 if begun == seen && session.shared.is_idle() {
+                    if ending {
+                        // Answers are written, and nobody takes them.
+                        return;
+                    }
                     ending = true;
                     graceful(connection.as_mut());
                 }
@@ -202,8 +207,9 @@ where
     fn execute(&self, stream: F) {
         let context = self.0.clone();
         tokio::spawn(async move {
+            let allowance = context.limits.body_idle;
             let _panics = Panics(context);
-            stream.await;
+            stall::watched(stream, allowance).await;
         });
     }
 }

@@ -9,10 +9,12 @@ use super::{Adapter, Cell};
 type Catalogue = BTreeMap<String, BTreeMap<String, String>>;
 
 /// The tables, by the word that stands for them in the catalogue.
-fn tables() -> [(&'static str, Vec<Cell>); 2] {
+fn tables() -> [(&'static str, Vec<Cell>); 4] {
     [
         ("heads", crate::framing::cells()),
         ("streams", super::streams::cells()),
+        ("spellings", super::spellings::cells()),
+        ("verdicts", super::verdicts::cells()),
     ]
 }
 

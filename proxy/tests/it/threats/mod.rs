@@ -4,8 +4,11 @@
 //! or the reason why it cannot be tried there. [`catalogue`] holds the list to that.
 
 mod catalogue;
+mod floods;
 pub(crate) mod rig;
+mod spellings;
 mod streams;
+mod verdicts;
 
 pub(crate) use rig::Rig;
 

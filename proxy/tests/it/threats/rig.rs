@@ -1,5 +1,6 @@
 //! One proxy, two origins that record every byte, and a client for each way in.
 
+use proxy::Limits;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Adapter;
@@ -49,7 +50,14 @@ impl Rig {
     pub(crate) async fn answering(
         script: impl Fn(&str) -> Reply + Clone + Send + Sync + 'static,
     ) -> Self {
-        let world = World::new(&config("deny", &[], &[], &[])).await;
+        Self::with(Limits::default(), script).await
+    }
+
+    pub(crate) async fn with(
+        limits: Limits,
+        script: impl Fn(&str) -> Reply + Clone + Send + Sync + 'static,
+    ) -> Self {
+        let world = World::with(&config("deny", &[], &[], &[]), limits).await;
         let certificate = |host| world.pki.server(host, Flaw::None, &[b"http/1.1"]);
         let rig = Self {
             plain: Canary::http(script.clone()).await,

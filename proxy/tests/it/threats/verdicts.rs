@@ -1,0 +1,504 @@
+//! One verdict, whichever way the question comes: addresses behind names, aliases of this machine, ports, suffixes.
+
+use super::{Adapter, Cell, Rig};
+use crate::support::dns::Zone;
+use crate::support::frames::{END_HEADERS, END_STREAM, HEADERS, Outcome, block, frame, preface};
+
+/// What must come of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// 403 for this reason, and nothing at the origin.
+    Refused(&'static str),
+    /// 502 for this reason, and nothing at the origin.
+    Failed(&'static str),
+    Reached,
+}
+
+use Verdict::{Failed, Reached, Refused};
+
+struct Row {
+    threat: &'static str,
+    /// `proxy-config.json`; `{port}` is the origin's, `{own}` the proxy's.
+    policy: &'static str,
+    /// What `canary.test` and every other name of the table resolves to.
+    addresses: &'static [&'static str],
+    authority: &'static str,
+    verdict: Verdict,
+}
+
+const fn row(
+    threat: &'static str,
+    policy: &'static str,
+    addresses: &'static [&'static str],
+    authority: &'static str,
+    verdict: Verdict,
+) -> Row {
+    Row {
+        threat,
+        policy,
+        addresses,
+        authority,
+        verdict,
+    }
+}
+
+const ANY: &str = r#"{"policy":"allow"}"#;
+/// Nothing is blocked by address, and still no rule speaks for this machine.
+const BARE: &str = r#"{"policy":"allow","network":{"blockCIDR":[]}}"#;
+const BELOW: &str = r#"{"policy":"deny","network":{"allowedDomains":["*.test","*.test:{port}"]}}"#;
+const NAMED: &str = r#"{"policy":"deny","network":{"allowedDomains":["canary.test:{port}"]}}"#;
+const LOCAL: &str = r#"{"policy":"deny","network":{"allowedDomains":["localhost:{port}"]}}"#;
+const OWN: &str = r#"{"policy":"allow","network":{"allowedDomains":["127.0.0.1:{own}","localhost:{own}","canary.test:{own}","0.0.0.0:{own}"],"blockCIDR":[]}}"#;
+
+const HERE: &[&str] = &["127.0.0.1"];
+const CANARY: &str = "canary.test:{port}";
+
+const ROWS: &[Row] = &[
+    // Named with its port, it is reached: the control of all that follow.
+    row("ok", NAMED, HERE, CANARY, Reached),
+    row("ok", LOCAL, &[], "localhost:{port}", Reached),
+    // An address inside an address.
+    row(
+        "N2",
+        ANY,
+        &["::ffff:127.0.0.1"],
+        CANARY,
+        Refused("this-machine"),
+    ),
+    row(
+        "N2",
+        BARE,
+        &["::ffff:127.0.0.1"],
+        CANARY,
+        Refused("this-machine"),
+    ),
+    row(
+        "N2",
+        BARE,
+        &["::127.0.0.1"],
+        CANARY,
+        Refused("this-machine"),
+    ),
+    row(
+        "N2",
+        BARE,
+        &["64:ff9b::7f00:1"],
+        CANARY,
+        Refused("this-machine"),
+    ),
+    row(
+        "N2",
+        BARE,
+        &["2002:7f00:1::"],
+        CANARY,
+        Refused("this-machine"),
+    ),
+    row(
+        "N2",
+        ANY,
+        &["::ffff:10.1.2.3"],
+        CANARY,
+        Refused("block-cidr"),
+    ),
+    row("N2", ANY, &["::10.1.2.3"], CANARY, Refused("block-cidr")),
+    row(
+        "N2",
+        ANY,
+        &["::ffff:0:10.1.2.3"],
+        CANARY,
+        Refused("block-cidr"),
+    ),
+    row(
+        "N2",
+        ANY,
+        &["64:ff9b::a01:203"],
+        CANARY,
+        Refused("block-cidr"),
+    ),
+    row(
+        "N2",
+        ANY,
+        &["2002:a01:203::"],
+        CANARY,
+        Refused("block-cidr"),
+    ),
+    row(
+        "N2",
+        BARE,
+        &["64:ff9b::a9fe:a9fe"],
+        CANARY,
+        Refused("metadata"),
+    ),
+    row(
+        "N2",
+        ANY,
+        &[],
+        "[::ffff:10.1.2.3]:{port}",
+        Refused("block-cidr"),
+    ),
+    row(
+        "N2",
+        BARE,
+        &[],
+        "[::ffff:127.0.0.1]:{port}",
+        Refused("this-machine"),
+    ),
+    // This network, any address.
+    row("N3", BARE, &["0.0.0.0"], CANARY, Refused("this-machine")),
+    row("N3", ANY, &["0.1.2.3"], CANARY, Refused("this-machine")),
+    row("N3", BARE, &["::"], CANARY, Refused("this-machine")),
+    row("N3", BARE, &[], "0.0.0.0:{port}", Refused("this-machine")),
+    row("N3", BARE, &[], "[::]:{port}", Refused("this-machine")),
+    row("N3", BELOW, &["0.0.0.0"], CANARY, Refused("this-machine")),
+    // Names of this machine.
+    row("N4", BARE, &[], "localhost:{port}", Refused("this-machine")),
+    row("N4", BARE, &[], "LOCALHOST:{port}", Refused("this-machine")),
+    row(
+        "N4",
+        BARE,
+        &[],
+        "localhost.:{port}",
+        Refused("this-machine"),
+    ),
+    row(
+        "N4",
+        BARE,
+        &[],
+        "x.localhost:{port}",
+        Refused("this-machine"),
+    ),
+    row(
+        "N4",
+        BARE,
+        &[],
+        "host.docker.internal:{port}",
+        Refused("this-machine"),
+    ),
+    row(
+        "N4",
+        BARE,
+        &[],
+        "gateway.docker.internal:{port}",
+        Refused("this-machine"),
+    ),
+    row("N4", BARE, &[], "[::1]:{port}", Refused("this-machine")),
+    row(
+        "N4",
+        BARE,
+        &[],
+        "127.255.255.254:{port}",
+        Refused("this-machine"),
+    ),
+    row(
+        "N4",
+        BARE,
+        HERE,
+        "127.0.0.1.nip.test:{port}",
+        Refused("this-machine"),
+    ),
+    row("N4", LOCAL, &[], "host.docker.internal:{port}", Reached),
+    // Only a name server may say what these are, and it is asked for them as they are, without a search list.
+    row(
+        "N4",
+        BARE,
+        &[],
+        "ip6-localhost:{port}",
+        Failed("dns-not-found"),
+    ),
+    row("N4", BARE, &[], "gateway:{port}", Failed("dns-not-found")),
+    row(
+        "N4",
+        BARE,
+        &[],
+        "printer.local:{port}",
+        Failed("dns-not-found"),
+    ),
+    // Cloud metadata, to a name that is allowed exactly.
+    row(
+        "N5",
+        NAMED,
+        &["169.254.169.254"],
+        CANARY,
+        Refused("metadata"),
+    ),
+    row("N5", NAMED, &["fd00:ec2::254"], CANARY, Refused("metadata")),
+    row(
+        "N5",
+        NAMED,
+        &["100.100.100.200"],
+        CANARY,
+        Refused("metadata"),
+    ),
+    row("N5", NAMED, &["168.63.129.16"], CANARY, Refused("metadata")),
+    row("N5", NAMED, &["169.254.170.2"], CANARY, Refused("metadata")),
+    row("N5", NAMED, &["192.0.0.192"], CANARY, Refused("metadata")),
+    row("N5", NAMED, &["fd20:ce::254"], CANARY, Refused("metadata")),
+    row(
+        "N5",
+        NAMED,
+        &["::ffff:169.254.169.254"],
+        CANARY,
+        Refused("metadata"),
+    ),
+    row(
+        "N5",
+        BARE,
+        &[],
+        "169.254.169.254:{port}",
+        Refused("metadata"),
+    ),
+    // Private networks behind a wildcard or a default.
+    row("N7", ANY, &["10.9.9.9"], CANARY, Refused("block-cidr")),
+    row("N7", BELOW, &["10.9.9.9"], CANARY, Refused("block-cidr")),
+    row(
+        "N7",
+        BELOW,
+        &["192.168.0.1", "fd00::1"],
+        CANARY,
+        Refused("block-cidr"),
+    ),
+    row("N7", ANY, &["100.64.0.1"], CANARY, Refused("block-cidr")),
+    row("N7", ANY, &["224.0.0.1"], CANARY, Refused("block-cidr")),
+    row("N7", ANY, &["ff02::1"], CANARY, Refused("block-cidr")),
+    row("N7", ANY, &["fe80::1"], CANARY, Refused("block-cidr")),
+    row(
+        "N7",
+        ANY,
+        &["255.255.255.255"],
+        CANARY,
+        Refused("block-cidr"),
+    ),
+    // One good address among bad ones is the one that is used.
+    row(
+        "N7",
+        NAMED,
+        &["169.254.169.254", "127.0.0.1", "fd00:ec2::254"],
+        CANARY,
+        Reached,
+    ),
+    // Suffixes are labels.
+    row(
+        "N10",
+        BELOW,
+        HERE,
+        "canary.test.evil.example:{port}",
+        Refused("default"),
+    ),
+    row(
+        "N10",
+        BELOW,
+        HERE,
+        "evilcanarytest:{port}",
+        Refused("default"),
+    ),
+    row("N10", BELOW, HERE, "test:{port}", Refused("default")),
+    row(
+        "N10",
+        NAMED,
+        HERE,
+        "xcanary.test:{port}",
+        Refused("default"),
+    ),
+    row(
+        "N10",
+        NAMED,
+        HERE,
+        "www.canary.test:{port}",
+        Refused("default"),
+    ),
+    row("N10", NAMED, HERE, "CANARY.Test.:{port}", Reached),
+    // An address is no name, a port is part of a rule, and a denied name is not resolved.
+    row("D7", NAMED, HERE, "127.0.0.1:{port}", Refused("default")),
+    row("D7", BELOW, HERE, "127.0.0.1:{port}", Refused("default")),
+    row("D7", BELOW, HERE, "[::1]:{port}", Refused("default")),
+    row("D13", NAMED, HERE, "canary.test:22", Refused("default")),
+    row("D13", NAMED, HERE, "canary.test:25", Refused("default")),
+    row("D13", NAMED, HERE, "canary.test:2375", Refused("default")),
+    row("D13", LOCAL, HERE, "localhost:6443", Refused("default")),
+    row(
+        "D8",
+        r#"{"policy":"allow","network":{"blockedDomains":["canary.test"]}}"#,
+        HERE,
+        CANARY,
+        Refused("host-rule"),
+    ),
+    row(
+        "D8",
+        r#"{"policy":"allow","network":{"blockedDomains":["*.test"]}}"#,
+        HERE,
+        CANARY,
+        Refused("host-rule"),
+    ),
+    row(
+        "D8",
+        r#"{"policy":"deny"}"#,
+        HERE,
+        CANARY,
+        Refused("default"),
+    ),
+    row(
+        "N11",
+        r#"{"policy":"deny"}"#,
+        HERE,
+        "secret.evil.test:{port}",
+        Refused("default"),
+    ),
+    // The proxy's own listener, allowed by name and address.
+    row("D15", OWN, HERE, "127.0.0.1:{own}", Refused("own-listener")),
+    // Of the two loopback addresses the listener's is left out, and nobody listens at the other.
+    row(
+        "D15",
+        OWN,
+        HERE,
+        "localhost:{own}",
+        Failed("connect-refused"),
+    ),
+    row(
+        "D15",
+        OWN,
+        HERE,
+        "host.docker.internal:{own}",
+        Failed("connect-refused"),
+    ),
+    row(
+        "D15",
+        OWN,
+        HERE,
+        "canary.test:{own}",
+        Refused("own-listener"),
+    ),
+    row(
+        "D15",
+        OWN,
+        &["::ffff:127.0.0.1"],
+        "canary.test:{own}",
+        Refused("own-listener"),
+    ),
+];
+
+/// What the rows try: all of them, every way.
+pub(crate) fn cells() -> Vec<Cell> {
+    let cells = ROWS
+        .iter()
+        .flat_map(|row| Adapter::ALL.map(|adapter| (row.threat, adapter)));
+    cells.collect()
+}
+
+impl Row {
+    async fn run(&self, rig: &Rig, adapter: Adapter) -> Result<(), String> {
+        let origin = rig.origin(adapter);
+        let fill = |text: &str| {
+            text.replace("{port}", &origin.port().to_string())
+                .replace("{own}", &rig.world.address.port().to_string())
+        };
+        let authority = fill(self.authority);
+        let name = authority
+            .rsplit_once(':')
+            .unwrap()
+            .0
+            .trim_end_matches('.')
+            .to_lowercase();
+        let addresses = self
+            .addresses
+            .iter()
+            .map(|address| address.parse().unwrap())
+            .collect();
+        if !self.addresses.is_empty() {
+            rig.world.dns.set(&name, Zone::Always(addresses));
+        }
+        rig.world.set(&fill(self.policy));
+        let (before, asked) = (origin.seen(), rig.world.dns.asked().len());
+        let (status, reason) = ask(rig, adapter, &authority).await;
+        let seen = origin.seen();
+        let reached =
+            seen.connections > before.connections || seen.requests.len() > before.requests.len();
+        // Inside a stream only the status is read.
+        let is = |expected| reason == expected || (adapter == Adapter::Http2 && reason.is_empty());
+        let met = match self.verdict {
+            Reached => reached,
+            Refused(expected) => !reached && status == 403 && is(expected),
+            Failed(expected) => !reached && status == 502 && is(expected),
+        };
+        let resolved = rig.world.dns.asked().len() > asked;
+        // Refused by name: nobody was asked for it.
+        let leaked = resolved && matches!(self.verdict, Refused("default" | "host-rule"));
+        (met && !leaked).then_some(()).ok_or(format!(
+            "{} {adapter:?} {authority} {:?} {:?}: {status} {reason}, reached: {reached}, resolved: {resolved}",
+            self.threat, self.addresses, self.verdict
+        ))
+    }
+}
+
+/// Status and reason; 0 and nothing where a stream has no reason to be read.
+async fn ask(rig: &Rig, adapter: Adapter, authority: &str) -> (u16, String) {
+    use crate::support::Tunnel;
+    use crate::support::client::{client_config, raw};
+    if adapter == Adapter::Absolute {
+        let request = format!(
+            "GET http://{authority}/ HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n"
+        );
+        let answer = raw(rig.world.address, request.as_bytes()).await.unwrap();
+        return (answer.status, answer.reason().to_owned());
+    }
+    let tunnel = match rig.world.connect(authority).await {
+        Ok(tunnel) => tunnel,
+        Err(answer) => return (answer.status, answer.reason().to_owned()),
+    };
+    let head = rig.text(
+        adapter,
+        &format!("GET / HTTP/1.1\r\nHost: {authority}\r\n\r\n"),
+    );
+    if adapter == Adapter::Tunnel {
+        let mut tunnel = tunnel;
+        tunnel.send(&head).await;
+        let answer = tunnel.answer().await.unwrap();
+        return (answer.status, answer.reason().to_owned());
+    }
+    let alpn: &[u8] = if adapter == Adapter::Http2 {
+        b"h2"
+    } else {
+        b"http/1.1"
+    };
+    let host = authority
+        .rsplit_once(':')
+        .unwrap()
+        .0
+        .trim_end_matches('.')
+        .to_lowercase();
+    let host = host.replace("host.docker.internal", "localhost");
+    let host = host.trim_matches(['[', ']']);
+    let tls = tunnel
+        .tls_with(client_config(&rig.world.ca(), &[alpn]), host)
+        .await;
+    let mut tls: Tunnel<_> = tls.unwrap();
+    if adapter == Adapter::Http2 {
+        let fields = [
+            (":method", "GET"),
+            (":scheme", "https"),
+            (":authority", authority),
+            (":path", "/"),
+        ];
+        let request = frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&fields));
+        tls.send(&[preface(), request].concat()).await;
+        return match tls.outcome(1).await {
+            Outcome::Status(status) => (status, String::new()),
+            _ => (0, String::new()),
+        };
+    }
+    tls.send(&head).await;
+    let answer = tls.answer().await.unwrap();
+    (answer.status, answer.reason().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows() {
+    let rig = Rig::new().await;
+    let mut wrong = Vec::new();
+    for (row, adapter) in ROWS
+        .iter()
+        .flat_map(|row| Adapter::ALL.map(|adapter| (row, adapter)))
+    {
+        wrong.extend(row.run(&rig, adapter).await.err());
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
