@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
+use proxy::credentials::Handed;
 use serde_json::Value;
 use vmshim::cache::Cache;
 use vmshim::client::{self, Client};
@@ -17,6 +18,7 @@ use vmshim::lock::Lock;
 use vmshim::spec::{AccelChoice, Caller, STOP_GRACE, Socket, Spec};
 use vmshim::status::State;
 
+use crate::credentials;
 use crate::guest;
 use crate::progress::Progress;
 use crate::report::{Failure, Outcome};
@@ -72,8 +74,12 @@ pub(crate) fn ensure_running(
     progress: &Progress,
 ) -> Result<Client, Failure> {
     if !sandbox.is_running() {
-        let spec = spec(paths, sandbox, progress)?;
-        let mut supervisor = spawn_supervisor(&spec)?;
+        let mut spec = spec(paths, sandbox, progress)?;
+        let handed = credentials::collect(&sandbox.config())?;
+        let inherited = credentials::Inherited::new(&handed)?;
+        spec.proxy_input = Some(inherited.descriptor());
+        let mut supervisor = spawn_supervisor(&spec, &handed)?;
+        drop(inherited);
         await_socket(&spec, &mut supervisor)?;
     }
     let runtime_dir = paths.runtime(&sandbox.record.id)?;
@@ -147,6 +153,7 @@ fn spec(paths: &Paths, sandbox: &Sandbox, progress: &Progress) -> Result<Spec, F
             "--channel".as_ref(),
             Socket::GuestData.path(&runtime_dir).as_ref(),
         ]),
+        proxy_input: None,
         helper_command: internal(&["helper".as_ref()]),
         runtime_dir,
     })
@@ -173,10 +180,14 @@ fn complaints(spec: &Spec) -> PathBuf {
     spec.state_dir.join("supervisor.err")
 }
 
-fn spawn_supervisor(spec: &Spec) -> Result<Child, Failure> {
+fn spawn_supervisor(spec: &Spec, secrets: &Handed) -> Result<Child, Failure> {
     let start = || -> std::io::Result<Child> {
         let json = serde_json::to_vec(spec)?;
-        let mut child = Command::new(std::env::current_exe()?)
+        let mut command = Command::new(std::env::current_exe()?);
+        for name in secrets.names() {
+            command.env_remove(name);
+        }
+        let mut child = command
             .args(["internal", "supervise"])
             .current_dir("/")
             .stdin(Stdio::piped())
@@ -246,6 +257,27 @@ pub(crate) fn reload_policy(paths: &Paths, sandbox: &Sandbox) -> Result<(), Fail
         Failure::doing("the policy is saved, but the proxy did not take it", &error)
             .help(format!("see `sandbox inspect {}`", sandbox.record.name))
     })
+}
+
+/// Gives the proxy of a running sandbox what the caller's environment has now.
+pub(crate) fn renew_credentials(paths: &Paths, sandbox: &Sandbox) -> Result<(), Failure> {
+    let handed = credentials::collect(&sandbox.config())?;
+    let socket = admin_socket(&paths.runtime(&sandbox.record.id)?);
+    proxy::admin::credentials(&socket, &handed)
+        .map(|_| ())
+        .map_err(|error| Failure::doing("the proxy did not take the credentials", &error))
+}
+
+/// The credentials that the proxy of a running sandbox has in force, by name.
+pub(crate) fn active_credentials(
+    paths: &Paths,
+    sandbox: &Sandbox,
+) -> Result<Vec<proxy::credentials::Active>, Failure> {
+    let socket = admin_socket(&paths.runtime(&sandbox.record.id)?);
+    let status = proxy::admin::status(&socket);
+    status
+        .map(|status| status.credentials)
+        .map_err(|error| Failure::doing("cannot ask the proxy for its credentials", &error))
 }
 
 /// What the processes of a running sandbox say of themselves, for `inspect`.

@@ -8,6 +8,7 @@ mod argv;
 mod channel;
 mod commands;
 mod create;
+mod credentials;
 mod environment;
 mod git;
 mod guest;

@@ -57,6 +57,9 @@ pub(crate) struct NetworkProxyArgs {
     /// Start again from the default policy file
     #[arg(long)]
     pub(crate) reset: bool,
+    /// Hand the running proxy the credentials of this environment, in place of those of its start
+    #[arg(long)]
+    pub(crate) renew_credentials: bool,
     /// Print the policy as JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use proxy::credentials::Handover;
 use proxy::{Accept, Options, Proxy};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::signal::unix::{SignalKind, signal};
@@ -28,6 +29,7 @@ fn proxy(args: InternalProxyArgs) -> Outcome {
             dns: args.dns,
             log: Some(args.log),
             admin: Some(args.admin),
+            handover: inherited()?,
             advice: Some(format!("sandbox network proxy {}", args.name)),
             ..Options::new(args.name, args.config, args.ca_dir)
         };
@@ -36,6 +38,13 @@ fn proxy(args: InternalProxyArgs) -> Outcome {
             .map_err(|error| Failure::of(&error).maybe_help(error.help()))?;
         until_told_to_stop(proxy, Channel::new(args.channel)).await
     })
+}
+
+/// The credentials that came as standard input, which nothing else must find open.
+fn inherited() -> Result<Option<Arc<Handover>>, Failure> {
+    let input = rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), 3)
+        .map_err(|errno| Failure::doing("cannot take over credentials", &errno))?;
+    Ok(Some(Arc::new(Handover::inherited(input.into()))))
 }
 
 /// The proxy holds keys: nobody attaches to it, and it leaves no core file.

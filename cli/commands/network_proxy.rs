@@ -11,19 +11,26 @@ use crate::args::{DefaultPolicy, NetworkProxyArgs};
 use crate::lifecycle;
 use crate::policy_file;
 use crate::report::{self, Failure, Outcome, USAGE};
-use crate::state::Paths;
+use crate::state::{Paths, Sandbox};
 
 pub(super) fn run(args: &NetworkProxyArgs) -> Outcome {
     let edits = edits(args)?;
     let paths = Paths::from_env()?;
     let sandbox = paths.open(&args.sandbox)?;
-    if edits.is_empty() && !args.reset {
+    if args.renew_credentials {
+        renew_credentials(&paths, &sandbox)?;
+    } else if edits.is_empty() && !args.reset {
         let file = policy_file::read_aloud(&sandbox.config())?;
         if args.json {
             report::print(file.document.to_string().trim_end())?;
         } else {
             report::print(listing(&file.policy).trim_end())?;
+            if sandbox.is_running() {
+                credentials(&paths, &sandbox)?;
+            }
         }
+    }
+    if edits.is_empty() && !args.reset {
         return Ok(ExitCode::SUCCESS);
     }
     let from = if args.reset {
@@ -42,6 +49,28 @@ pub(super) fn run(args: &NetworkProxyArgs) -> Outcome {
         ));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn renew_credentials(paths: &Paths, sandbox: &Sandbox) -> Result<(), Failure> {
+    if sandbox.is_running() {
+        return lifecycle::renew_credentials(paths, sandbox);
+    }
+    report::say(format_args!(
+        "`{}` is stopped; it takes its caller's credentials at its next start",
+        sandbox.record.name
+    ));
+    Ok(())
+}
+
+/// The credentials in force, by name only.
+fn credentials(paths: &Paths, sandbox: &Sandbox) -> Result<(), Failure> {
+    for active in lifecycle::active_credentials(paths, sandbox)? {
+        report::print(format_args!(
+            "credential {}: {} on {} from {}",
+            active.name, active.place, active.host, active.from
+        ))?;
+    }
+    Ok(())
 }
 
 /// The flags as edits: what removes comes before what adds, so one command can replace a rule.

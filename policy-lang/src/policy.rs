@@ -280,6 +280,11 @@ impl Policy {
         self.injections.iter().filter(covers)
     }
 
+    /// Every credential of the policy.
+    pub fn all_injections(&self) -> &[Injection] {
+        &self.injections
+    }
+
     /// The tests that the policy carries with it.
     pub fn expectations(&self) -> &[Expectation] {
         &self.expectations

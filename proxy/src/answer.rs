@@ -10,6 +10,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use crate::cause::Cause;
+use crate::credentials::Scrubber;
 use crate::headers::{self, Trailers};
 use crate::http1::guard::Busy;
 use crate::record::Record;
@@ -35,6 +36,10 @@ pub(crate) struct OriginAnswer {
     pub(crate) lease: Option<Lease>,
     /// Alive while the answer is read; its end lets a held-back request body go.
     pub(crate) expect: Option<Expecting>,
+    /// Keeps what was set on the request out of the answer.
+    pub(crate) scrub: Option<Scrubber>,
+    /// Trailers that wait for bytes that were held back.
+    pub(crate) after: Option<Frame<Bytes>>,
     pub(crate) idle: Idle,
     /// Only over HTTP/2.
     pub(crate) stall: Option<Arc<Stall>>,
@@ -51,6 +56,9 @@ impl OriginAnswer {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Truncated>>> {
+        if let Some(after) = self.after.take() {
+            return Poll::Ready(Some(Ok(after)));
+        }
         let frame = match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
@@ -68,29 +76,62 @@ impl OriginAnswer {
         }
         match frame {
             None => {
+                let held = self.held();
                 self.complete();
-                Poll::Ready(None)
+                Poll::Ready(held.map(|held| Ok(Frame::data(held))))
             }
             Some(Err(error)) => {
                 self.fail(&Cause::Closed(error.to_string()));
                 Poll::Ready(Some(Err(Truncated)))
             }
-            Some(Ok(frame)) => Poll::Ready(Some(Ok(self.pass(frame)))),
+            Some(Ok(frame)) => match self.count(&frame) {
+                Err(cause) => {
+                    self.fail(&cause);
+                    Poll::Ready(Some(Err(Truncated)))
+                }
+                Ok(()) => Poll::Ready(Some(Ok(self.pass(frame)))),
+            },
         }
+    }
+
+    /// Puts the frame's bytes on all accounts; an error once a budget is used up.
+    fn count(&self, frame: &Frame<Bytes>) -> Result<(), Cause> {
+        let (Some(record), Some(data)) = (&self.record, frame.data_ref()) else {
+            return Ok(());
+        };
+        record.traffic().add_down(data.len());
+        record.traffic().within()
+    }
+
+    /// What was held back, at the end.
+    fn held(&mut self) -> Option<Bytes> {
+        let scrub = self.scrub.as_mut().filter(|scrub| scrub.holds())?;
+        Some(scrub.pass(Bytes::new(), true))
     }
 
     fn pass(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
         let frame = match frame.into_data() {
             Ok(data) => {
-                if let Some(record) = &self.record {
-                    record.traffic().add_down(data.len());
-                }
-                Frame::data(data)
+                let last = self.body.is_end_stream();
+                Frame::data(match &mut self.scrub {
+                    Some(scrub) => scrub.pass(data, last),
+                    None => data,
+                })
             }
-            Err(frame) => Frame::trailers(headers::trailers(
-                frame.into_trailers().unwrap_or_default(),
-                self.trailers,
-            )),
+            Err(frame) => {
+                let mut fields =
+                    headers::trailers(frame.into_trailers().unwrap_or_default(), self.trailers);
+                if let Some(scrub) = &self.scrub {
+                    scrub.fields(&mut fields);
+                }
+                match self.held() {
+                    Some(held) => {
+                        self.after = Some(Frame::trailers(fields));
+                        Frame::data(held)
+                    }
+                    None => Frame::trailers(fields),
+                }
+            }
         };
         if self.body.is_end_stream() {
             // The line is written before the client can know that the answer is complete.
@@ -147,7 +188,9 @@ impl Body for Answer {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Own(bytes) => bytes.is_none(),
-            Self::Origin(answer) => answer.body.is_end_stream() && answer.record.is_none(),
+            Self::Origin(answer) => {
+                answer.body.is_end_stream() && answer.record.is_none() && answer.after.is_none()
+            }
         }
     }
 

@@ -37,11 +37,11 @@ pub(crate) enum Cause {
     Refused(Refusal),
     /// A policy that came into force meanwhile.
     Revoked,
-    /// A `limit` of the policy.
-    Limited { pattern: String, wait: Duration },
+    /// A limit or budget of the policy.
+    Limited { rule: String, wait: Duration },
     /// A credential that is to be set cannot be had.
     Credential {
-        header: String,
+        name: String,
         error: CredentialError,
     },
     /// No address could be connected to.
@@ -149,6 +149,7 @@ impl Cause {
             Self::Refused(Refusal::Address { ruling, .. }) => {
                 (S::FORBIDDEN, ruling.code, Denied, Address)
             }
+            Self::Refused(Refusal::Names { .. }) => (S::FORBIDDEN, "names-budget", Denied, Host),
             Self::Refused(Refusal::Resolve { error, .. }) => {
                 let code = match error {
                     ResolveError::NotFound => "dns-not-found",
@@ -223,7 +224,7 @@ impl Cause {
             | Self::ServerName { .. }
             | Self::NotHttp
             | Self::ClientTls(_)
-            | Self::Refused(Refusal::Host(_) | Refusal::Address { .. })
+            | Self::Refused(Refusal::Host(_) | Refusal::Address { .. } | Refusal::Names { .. })
             | Self::Revoked
             | Self::Credential { .. }
             | Self::BadAnswer(_)
@@ -237,6 +238,7 @@ impl Cause {
         match self {
             Self::Refused(
                 Refusal::Host(ruling)
+                | Refusal::Names { ruling, .. }
                 | Refusal::Address { ruling, .. }
                 | Refusal::Resolve { ruling, .. },
             ) => Some(ruling),
@@ -278,12 +280,16 @@ impl Cause {
                 ruling.sentence.clone()
             }
             Self::Refused(Refusal::Resolve { error, .. }) => error.to_string(),
-            Self::Limited { pattern, wait } => format!(
-                "the limit on `{pattern}` is used up; there is room in {} ms",
+            Self::Refused(Refusal::Names { rule, wait, .. }) => format!(
+                "`{rule}` is used up by other names; there is room in {} s",
+                wait.as_secs() + 1
+            ),
+            Self::Limited { rule, wait } => format!(
+                "`{rule}` is used up; there is room in {} ms",
                 wait.as_millis()
             ),
-            Self::Credential { header, error } => {
-                format!("the credential for `{header}` cannot be set: {error}")
+            Self::Credential { name, error } => {
+                format!("the credential `{name}` cannot be set: {error}")
             }
             Self::Revoked => "the policy was changed and no longer allows this connection".into(),
             Self::Dial(error) => error.to_string(),

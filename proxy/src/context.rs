@@ -6,6 +6,7 @@ use policy_lang::Target;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::budgets::Budgets;
 use crate::cause::Cause;
 use crate::credentials::Credentials;
 use crate::denial::Denial;
@@ -31,6 +32,7 @@ pub(crate) struct Context {
     pub(crate) pool: Arc<Pool>,
     pub(crate) mirror: Mirror,
     pub(crate) rates: Rates,
+    pub(crate) budgets: Arc<Budgets>,
     pub(crate) credentials: Credentials,
     pub(crate) minter: Minter,
     pub(crate) acceptor: Acceptor,

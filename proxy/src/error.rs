@@ -30,6 +30,9 @@ pub enum StartError {
         /// The system's answer.
         source: io::Error,
     },
+    /// What was handed over cannot be read.
+    #[error("cannot read the credentials that were handed over")]
+    Credentials(#[source] io::Error),
     /// The listener for metrics cannot be made.
     #[error("cannot listen on {address}")]
     Metrics {
@@ -59,7 +62,7 @@ impl StartError {
                 Some("check the directory's owner, permissions and free space".into())
             }
             Self::Metrics { .. } => Some("choose another address".into()),
-            Self::Tls(_) | Self::Resolver(_) => None,
+            Self::Tls(_) | Self::Resolver(_) | Self::Credentials(_) => None,
         }
     }
 }

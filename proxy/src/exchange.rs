@@ -2,7 +2,7 @@
 //! inside intercepted TLS.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::header::{self, HeaderMap, HeaderValue};
 use http::uri::PathAndQuery;
@@ -15,9 +15,9 @@ use crate::answer::{Answer, Idle, OriginAnswer};
 use crate::audit::{Carriage, Stage};
 use crate::cause::Cause;
 use crate::context::Context;
-use crate::credentials;
+use crate::credentials::{self, Scrubber};
 use crate::denial::Format;
-use crate::gate::{Route, Terms};
+use crate::gate::Route;
 use crate::headers::{self, Trailers, Upgrade};
 use crate::http1::guard::Busy;
 use crate::http1::head::{self, HeadError};
@@ -27,6 +27,7 @@ use crate::request::Asked;
 use crate::route::upgraded::{self, Sides};
 use crate::session::Session;
 use crate::stall::Stall;
+use crate::terms;
 use crate::upstream::body::{Expect, Expecting, RequestBody};
 use crate::upstream::pool::{Key, Lease};
 use crate::upstream::send::send;
@@ -63,7 +64,8 @@ pub(crate) async fn answer(
             response,
             lease,
             expect,
-        }) => stream(&context, response, lease, expect, record, busy),
+            scrub,
+        }) => stream(&context, response, lease, expect, scrub, record, busy),
         Ok(Exchanged::Upgraded { response, sides }) => {
             session.shared.upgraded();
             context
@@ -72,6 +74,8 @@ pub(crate) async fn answer(
             response.map(|()| Answer::Own(None))
         }
         Err(cause) => {
+            // A budget that ran out shows itself as a body that ends early.
+            let cause = record.traffic().within().err().unwrap_or(cause);
             record.failed(&cause);
             let denial = context.denial(&cause, Some(&asked.target));
             last(denial.into_response(format), version)
@@ -114,6 +118,7 @@ enum Exchanged {
         response: Response<Incoming>,
         lease: Lease,
         expect: Option<Expecting>,
+        scrub: Option<Scrubber>,
     },
     Upgraded {
         response: Response<()>,
@@ -152,8 +157,8 @@ async fn exchange(
     if let Some(ruling) = ruling {
         record.ruled(&ruling);
     }
-    let terms = context.gate.terms(&asked.target);
-    limit(context, &terms)?;
+    let traffic = record.traffic();
+    terms::charge(context, &asked.target, &traffic)?;
     if let Some(permit) = route.permits.first() {
         session.acts_on(permit);
     }
@@ -169,11 +174,12 @@ async fn exchange(
         }
         Upgrade::WebSocket | Upgrade::Other => return Err(Cause::Upgrade),
     };
-    let traffic = record.traffic();
     let (mut request, expect) = rebuild(request, asked, client.is_some(), &traffic)?;
-    if asked.tls {
-        inject(context, &terms, &mut request, record).await?;
-    }
+    let injections = match asked.tls {
+        true => terms::injections(context, &asked.target),
+        false => Vec::new(),
+    };
+    let scrub = credentials::apply(context, &injections, &mut request, record).await?;
     let key = Key {
         target: asked.target.clone(),
         tls: asked.tls,
@@ -190,6 +196,9 @@ async fn exchange(
     }
     check(&response)?;
     record.answered(response.status().as_u16());
+    if response.status() == StatusCode::UNAUTHORIZED {
+        context.credentials.refused(&injections).await;
+    }
     match (response.status(), client) {
         (StatusCode::SWITCHING_PROTOCOLS, Some(client)) => switch(response, client, &route),
         (StatusCode::SWITCHING_PROTOCOLS, None) => {
@@ -205,6 +214,7 @@ async fn exchange(
                 response,
                 lease,
                 expect,
+                scrub,
             })
         }
     }
@@ -223,44 +233,6 @@ fn check_stream(request: &Request<Incoming>) -> Result<(), Cause> {
         _ if target.starts_with('/') && head::is_target(target.as_bytes()) => Ok(()),
         _ => Err(Cause::Head(HeadError::RequestTarget)),
     }
-}
-
-fn limit(context: &Context, terms: &Terms) -> Result<(), Cause> {
-    let Some(limit) = &terms.limit else {
-        return Ok(());
-    };
-    let pattern = limit.pattern.to_string();
-    let taken = context
-        .rates
-        .take(pattern.clone(), limit.rate, Instant::now());
-    taken.map_err(|wait| Cause::Limited { pattern, wait })
-}
-
-/// Sets the credentials that the policy has for this host. Called only for requests that leave over verified TLS.
-async fn inject(
-    context: &Context,
-    terms: &Terms,
-    request: &mut Request<RequestBody>,
-    record: &mut Record,
-) -> Result<(), Cause> {
-    if terms.injections.is_empty() {
-        return Ok(());
-    }
-    credentials::strip(request.headers_mut());
-    if let Some(path) = request.uri().path_and_query().map(credentials::strip_query) {
-        *request.uri_mut() = Uri::from(path);
-    }
-    for injection in &terms.injections {
-        let header = injection.credential.place.name().to_owned();
-        match context.credentials.header(injection).await {
-            Ok((name, value)) => {
-                request.headers_mut().insert(name, value);
-                record.injected(&header);
-            }
-            Err(error) => return Err(Cause::Credential { header, error }),
-        }
-    }
-    Ok(())
 }
 
 /// The request as the origin gets it, put together from what was understood and not from what was received.
@@ -384,11 +356,15 @@ fn stream(
     response: Response<Incoming>,
     lease: Lease,
     expect: Option<Expecting>,
+    scrub: Option<Scrubber>,
     record: Record,
     busy: Busy,
 ) -> Response<Answer> {
     let trailers = Trailers::of(response.headers());
-    let (parts, body) = response.into_parts();
+    let (mut parts, body) = response.into_parts();
+    if let Some(scrub) = &scrub {
+        scrub.fields(&mut parts.headers);
+    }
     let over = body.is_end_stream();
     let mut origin = OriginAnswer {
         body,
@@ -396,6 +372,8 @@ fn stream(
         record: Some(record),
         lease: Some(lease),
         expect,
+        scrub,
+        after: None,
         idle: Idle::new(context.limits.body_idle),
         stall: Stall::current(),
         busy: Some(busy),

@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lru::LruCache;
-use policy_lang::{
-    Action, Carriage, Effect, Host, HostVerdict, Injection, Limit, Origin, Policy, Reason, Target,
-};
+use policy_lang::{Action, Carriage, Effect, Host, HostVerdict, Origin, Policy, Reason, Target};
 
 use crate::audit::RuleRef;
+use crate::budgets::Budgets;
 use crate::live::{Live, Snapshot};
 use crate::local::Local;
 use crate::resolve::{self, ResolveError};
@@ -55,13 +54,6 @@ pub(crate) struct Route {
     pub(crate) dropped: Vec<String>,
 }
 
-/// How often a target may be asked, and what is to be set on its requests.
-#[derive(Debug, Default)]
-pub(crate) struct Terms {
-    pub(crate) limit: Option<Limit>,
-    pub(crate) injections: Vec<Injection>,
-}
-
 /// A verdict in words: what a log line and a denial tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ruling {
@@ -78,6 +70,12 @@ pub(crate) struct Ruling {
 pub(crate) enum Refusal {
     /// Host or port.
     Host(Arc<Ruling>),
+    /// The policy's budget of different names is used up.
+    Names {
+        rule: String,
+        wait: Duration,
+        ruling: Arc<Ruling>,
+    },
     /// Every address; this is the first.
     Address {
         ruling: Arc<Ruling>,
@@ -95,6 +93,7 @@ pub(crate) struct Gate {
     live: Arc<Live>,
     local: Arc<Local>,
     resolve: resolve::Shared,
+    budgets: Arc<Budgets>,
     routes: Mutex<LruCache<Target, Kept>>,
 }
 
@@ -104,11 +103,17 @@ struct Kept {
 }
 
 impl Gate {
-    pub(crate) fn new(live: Arc<Live>, local: Arc<Local>, resolve: resolve::Shared) -> Self {
+    pub(crate) fn new(
+        live: Arc<Live>,
+        local: Arc<Local>,
+        resolve: resolve::Shared,
+        budgets: Arc<Budgets>,
+    ) -> Self {
         Self {
             live,
             local,
             resolve,
+            budgets,
             routes: Mutex::new(LruCache::new(ROUTES)),
         }
     }
@@ -137,15 +142,6 @@ impl Gate {
         }
     }
 
-    /// What the policy in force has to say about requests to `target` beyond yes and no.
-    pub(crate) fn terms(&self, target: &Target) -> Terms {
-        let snapshot = self.live.snapshot();
-        Terms {
-            limit: snapshot.policy.limit(target).cloned(),
-            injections: snapshot.policy.injections(target).cloned().collect(),
-        }
-    }
-
     /// Judges host and port, asks for addresses only if they pass, and judges every address.
     ///
     /// COST: for a target seen under this policy within its time to live, one lookup in a table.
@@ -159,6 +155,13 @@ impl Gate {
         if !host.action.is_allow() {
             return Err(Refusal::Host(ruling(&snapshot, host.reason)));
         }
+        // Before it is resolved: the question itself tells the name to whoever answers it.
+        let counted = self.budgets.name(&snapshot.policy, target);
+        counted.map_err(|(rule, wait)| Refusal::Names {
+            rule,
+            wait,
+            ruling: ruling(&snapshot, host.reason),
+        })?;
         let (addresses, until) = match target.host() {
             Host::Addr(address) => (vec![*address], Instant::now() + MAX_TTL),
             Host::Name(name) => match self.resolve.lookup(name).await {

@@ -2,6 +2,8 @@
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use crate::credentials::is_credential;
+
 /// Fields that belong to one connection and never cross (RFC 9110 §7.6.1, and what practice adds).
 const HOP_BY_HOP: [HeaderName; 7] = [
     header::CONNECTION,
@@ -37,21 +39,19 @@ fn trailer_crosses(name: &HeaderName) -> bool {
     ];
     NAMES.contains(&name.as_str())
         || name.as_str().starts_with("grpc-")
-        || name.as_str().starts_with("x-")
+        || (name.as_str().starts_with("x-") && !is_credential(name))
 }
 
 /// gRPC servers put metadata of their own into trailers, so there only what could do harm stays behind.
 fn metadata_crosses(name: &HeaderName) -> bool {
-    const HARM: [HeaderName; 7] = [
+    const HARM: [HeaderName; 5] = [
         header::HOST,
         header::CONTENT_LENGTH,
         header::CONTENT_TYPE,
         header::CONTENT_ENCODING,
-        header::AUTHORIZATION,
-        header::COOKIE,
         header::SET_COOKIE,
     ];
-    !is_hop_by_hop(name) && !HARM.contains(name)
+    !is_hop_by_hop(name) && !HARM.contains(name) && !is_credential(name)
 }
 
 /// Which trailers a message may carry.
@@ -258,6 +258,8 @@ mod tests {
             ("host", "a"),
             ("content-length", "1"),
             ("authorization", "s"),
+            ("x-api-key", "s"),
+            ("cookie", "s"),
             ("grpc-status", "0"),
             ("meta-bin", "1"),
         ];

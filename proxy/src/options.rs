@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::credentials::{Handed, Handover};
 
 /// Everything [`crate::Proxy::start`] needs to know.
 #[derive(Debug, Clone)]
@@ -29,6 +32,10 @@ pub struct Options {
     /// How a denial tells people to change the policy: the command without its flags,
     /// such as `sandbox network proxy my-sandbox`. None names the config file instead.
     pub advice: Option<String>,
+    /// Secrets for the built-in services and for `inject … from env`, by the variable's name.
+    pub handed: Handed,
+    /// The memory file through which more of them come, and where those are kept that come while it runs.
+    pub handover: Option<Arc<Handover>>,
     /// Bounds on time and number.
     pub limits: Limits,
 }
@@ -52,6 +59,8 @@ impl Options {
             metrics: None,
             listeners: Vec::new(),
             advice: None,
+            handed: Handed::default(),
+            handover: None,
             limits: Limits::default(),
         }
     }

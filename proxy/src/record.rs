@@ -3,13 +3,15 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use jiff::Timestamp;
 use policy_lang::Target;
+use tokio::sync::Notify;
 
 use crate::audit::{Action, Carriage, Event, Kind, Log, RuleRef, Stage, clean};
+use crate::budgets::Meter;
 use crate::cause::Cause;
 use crate::gate::{Route, Ruling};
 use crate::metrics::Metrics;
@@ -134,9 +136,75 @@ pub(crate) struct Traffic {
     up: AtomicU64,
     down: AtomicU64,
     sent: AtomicBool,
+    /// Only where a budget covers the target.
+    metered: OnceLock<Box<Metered>>,
+}
+
+/// The budgets that bytes are put on.
+#[derive(Debug, Default)]
+struct Metered {
+    meters: Mutex<Vec<Arc<Meter>>>,
+    spent: AtomicBool,
+    wake: Notify,
 }
 
 impl Traffic {
+    /// Bytes are put on the account of `meter` from now on.
+    pub(crate) fn meter(&self, meter: Arc<Meter>) {
+        let metered = self.metered.get_or_init(Box::default);
+        let mut meters = metered
+            .meters
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        meters.push(meter);
+    }
+
+    /// An error once more was used than a budget has.
+    pub(crate) fn within(&self) -> Result<(), Cause> {
+        let Some(metered) = self.metered.get() else {
+            return Ok(());
+        };
+        if !metered.spent.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let meters = metered
+            .meters
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        meters.iter().try_for_each(|meter| meter.check(now))
+    }
+
+    /// Waits until more was used than a budget has.
+    pub(crate) async fn spent(&self) -> Cause {
+        let Some(metered) = self.metered.get() else {
+            return std::future::pending().await;
+        };
+        loop {
+            let woken = metered.wake.notified();
+            if let Err(cause) = self.within() {
+                return cause;
+            }
+            woken.await;
+        }
+    }
+
+    fn count(&self, up: usize, down: usize) {
+        if let Some(metered) = self.metered.get() {
+            let meters = metered
+                .meters
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            // All of them count, so not `all`.
+            let spent = meters.iter().filter(|meter| !meter.add(up, down)).count() > 0;
+            drop(meters);
+            if spent {
+                metered.spent.store(true, Ordering::Release);
+                metered.wake.notify_waiters();
+            }
+        }
+    }
+
     /// Bytes towards the origin so far.
     pub(crate) fn up(&self) -> u64 {
         self.up.load(Ordering::Relaxed)
@@ -153,10 +221,12 @@ impl Traffic {
 
     pub(crate) fn add_up(&self, bytes: usize) {
         self.up.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.count(bytes, 0);
     }
 
     pub(crate) fn add_down(&self, bytes: usize) {
         self.down.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.count(0, bytes);
     }
 }
 
@@ -214,9 +284,14 @@ impl Record {
         self.edit(|event| ruled(event, ruling));
     }
 
-    /// A credential was set, under this header's name.
-    pub(crate) fn injected(&mut self, header: &str) {
-        self.edit(|event| event.credential = Some(clean(header, 64)));
+    /// A credential of this name was set.
+    pub(crate) fn injected(&mut self, name: &str) {
+        self.edit(|event| {
+            event.credential = Some(match event.credential.take() {
+                Some(others) => clean(&format!("{others}, {name}"), 128),
+                None => clean(name, 64),
+            });
+        });
     }
 
     pub(crate) fn dialled(&mut self, address: SocketAddr) {

@@ -34,10 +34,15 @@ impl Asked {
 
     /// The host and, where it is not the scheme's own, the port: what goes into `Host` and into the log.
     pub(crate) fn authority(&self) -> String {
-        match self.target.port() == default_port(self.tls) {
-            true => self.target.host().to_string(),
-            false => self.target.to_string(),
-        }
+        authority(&self.target, self.tls)
+    }
+}
+
+/// The host and, where it is not the scheme's own, the port.
+pub(crate) fn authority(target: &Target, tls: bool) -> String {
+    match target.port() == default_port(tls) {
+        true => target.host().to_string(),
+        false => target.to_string(),
     }
 }
 

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::accept::{Accept, is_transient};
 use crate::admin;
 use crate::audit::Log;
+use crate::budgets::Budgets;
 use crate::cause::Cause;
 use crate::context::Context;
 use crate::credentials::Credentials;
@@ -62,6 +63,9 @@ impl Proxy {
         let resolve = Resolve::new(options.dns, options.limits.resolve)
             .map_err(|error| StartError::Resolver(error.to_string()))?;
         let local = Arc::new(Local::new(options.listeners));
+        let credentials =
+            Credentials::new(options.handed, options.handover).map_err(StartError::Credentials)?;
+        let budgets = Arc::<Budgets>::default();
         let minter = Minter::new(ca::ensure(&options.ca_dir)?)?;
         let acceptor = Acceptor::new(minter.leaf("localhost").map_err(ca::CaError::from)?)?;
         let (connector, trust) = Connector::new(options.trust.as_deref())?;
@@ -71,13 +75,19 @@ impl Proxy {
         let context = Arc::new(Context {
             limits: Arc::new(options.limits),
             advice: options.advice,
-            gate: Gate::new(live.clone(), local.clone(), Arc::new(resolve)),
+            gate: Gate::new(
+                live.clone(),
+                local.clone(),
+                Arc::new(resolve),
+                budgets.clone(),
+            ),
             live,
             local,
             pool: Arc::default(),
             mirror: Mirror::default(),
             rates: Rates::default(),
-            credentials: Credentials::default(),
+            budgets,
+            credentials,
             minter,
             acceptor,
             connector,

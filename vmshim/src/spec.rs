@@ -56,6 +56,9 @@ pub struct Spec {
     pub accel: AccelChoice,
     /// The proxy's program and arguments; it finds the data channel by itself. None runs without a proxy.
     pub proxy_command: Vec<OsString>,
+    /// An inherited descriptor that the proxy gets as its standard input, at each start. This process never reads it.
+    #[serde(default)]
+    pub proxy_input: Option<i32>,
     /// The program and first arguments that end up in [`crate::helper::main`]; one argument is added.
     pub helper_command: Vec<OsString>,
 }
@@ -253,6 +256,7 @@ pub(crate) mod tests {
             env: vec![("A".into(), "b".into())],
             accel: AccelChoice::Auto,
             proxy_command: vec!["proxy".into(), "--x".into()],
+            proxy_input: None,
             helper_command: vec!["helper".into()],
         }
     }

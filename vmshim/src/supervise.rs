@@ -36,6 +36,7 @@ pub fn run(spec: Spec) -> Result<(), Error> {
     // Keys typed at the caller's terminal are not for the sandbox. Fails only for a group leader.
     let _ = rustix::process::setsid();
     let lock = Lock::take(&spec.lock())?;
+    proxy::keep_input(&spec).map_err(Error::doing("keep the proxy's input"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -5,7 +5,11 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use secrecy::ExposeSecret as _;
+use secrecy::zeroize::Zeroizing;
+
 use super::{Request, Status};
+use crate::credentials::Handed;
 
 /// Time to wait for an answer: a reload of a long list takes a while.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -43,12 +47,23 @@ pub fn status(socket: &Path) -> Result<Status, AdminError> {
     ask(socket, Request::Status)
 }
 
+/// Gives the proxy at `socket` other secrets in the place of those handed over at its start. They hold for the next
+/// request, and for the proxy's successor.
+pub fn credentials(socket: &Path, handed: &Handed) -> Result<Status, AdminError> {
+    let exposed = handed.names().filter_map(|name| {
+        let value = handed.get(name)?.expose_secret();
+        Some((name.to_owned(), value.to_owned()))
+    });
+    let set = exposed.collect();
+    ask(socket, Request::Credentials { set })
+}
+
 fn ask(socket: &Path, request: Request) -> Result<Status, AdminError> {
     let io_error = |source| AdminError::Io {
         path: socket.to_owned(),
         source,
     };
-    let question = serde_json::to_string(&request)?;
+    let question = Zeroizing::new(serde_json::to_string(&request)?);
     let answer = converse(socket, &question).map_err(io_error)?;
     Ok(serde_json::from_str(&answer)?)
 }

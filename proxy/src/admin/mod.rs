@@ -5,22 +5,29 @@
 mod client;
 mod server;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::credentials::Active;
 pub use crate::metrics::Counters;
-pub use client::{AdminError, reload, status};
+pub use client::{AdminError, credentials, reload, status};
 pub(crate) use server::{bind, serve};
 
 /// What can be asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "lowercase")]
 pub(crate) enum Request {
     /// Read the policy file now.
     Reload,
     /// Tell how it is.
     Status,
+    /// Use these secrets in the place of what was handed over at the start.
+    Credentials {
+        /// By the name of the variable.
+        set: BTreeMap<String, String>,
+    },
 }
 
 /// A proxy's account of itself.
@@ -39,6 +46,9 @@ pub struct Status {
     /// What is wrong with the file as it is now, with line and column. The policy in force is then an older one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub degraded: Option<String>,
+    /// The credentials in force, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub credentials: Vec<Active>,
     /// Counts since the start.
     pub counters: Counters,
 }

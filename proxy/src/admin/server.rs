@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::zeroize::Zeroizing;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::{sleep, timeout};
@@ -14,8 +15,8 @@ use tokio::time::{sleep, timeout};
 use super::{Request, Status};
 use crate::context::Context;
 
-/// Longest request line.
-const MAX_REQUEST: u64 = 4096;
+/// Longest request line: a few secrets fit.
+const MAX_REQUEST: u64 = 1024 * 1024;
 
 /// Time for a whole conversation.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -56,17 +57,20 @@ pub(crate) async fn serve(context: Arc<Context>, listener: UnixListener) {
 
 async fn converse(context: &Arc<Context>, mut stream: UnixStream) -> io::Result<()> {
     let (reader, mut writer) = stream.split();
-    let mut line = String::new();
+    let mut line = Zeroizing::new(String::new());
     BufReader::new(reader.take(MAX_REQUEST))
         .read_line(&mut line)
         .await?;
-    let request = serde_json::from_str::<Request>(&line)?;
-    if request == Request::Reload {
-        let live = context.live.clone();
-        let look = tokio::task::spawn_blocking(move || live.look())
-            .await
-            .map_err(io::Error::other)?;
-        crate::server::report(context, &look);
+    match serde_json::from_str::<Request>(&line)? {
+        Request::Status => {}
+        Request::Reload => {
+            let live = context.live.clone();
+            let look = tokio::task::spawn_blocking(move || live.look())
+                .await
+                .map_err(io::Error::other)?;
+            crate::server::report(context, &look);
+        }
+        Request::Credentials { set } => context.credentials.replace(set.into_iter().collect())?,
     }
     let mut answer = serde_json::to_vec(&status(context))?;
     answer.push(b'\n');
@@ -82,6 +86,7 @@ fn status(context: &Context) -> Status {
         digest: snapshot.policy.digest().to_string(),
         config: context.live.path().to_owned(),
         degraded: context.live.error().map(|error| error.to_string()),
+        credentials: context.credentials.active(&snapshot.policy),
         counters: context.recorder.metrics().read(),
     }
 }

@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::gate::Route;
 use crate::record::Record;
 use crate::request;
+use crate::terms;
 
 /// Serves a client whose first request is the `CONNECT` in `head`, which has passed the strict check.
 pub(crate) async fn serve<I>(context: Arc<Context>, head: Bytes, mut client: I, early: Bytes)
@@ -54,6 +55,10 @@ async fn admit(
     context.recorder.log().check().map_err(|_| Cause::LogFull)?;
     record.stage(Stage::Host);
     let route = context.gate.admit(target).await.map_err(Cause::Refused)?;
+    if route.bypass {
+        // Inside interception it is the requests that count.
+        terms::charge(context, target, &record.traffic())?;
+    }
     record.admitted(
         &route,
         if route.bypass {

@@ -104,6 +104,7 @@ pub(crate) async fn carry<C, O>(
             Err(error) => Cause::Closed(error.to_string()),
         },
         () = revoked(context, permit, bypass) => Cause::Revoked,
+        cause = traffic.spent() => cause,
         () = context.stopped.cancelled() => Cause::Closed("the proxy stops".into()),
     };
     record.failed(&cause);

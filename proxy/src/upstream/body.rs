@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -16,6 +17,8 @@ use crate::record::Traffic;
 /// Counted as it passes, its trailers filtered, and held back while the origin is asked whether it wants it.
 pub(crate) struct RequestBody {
     inner: Option<Incoming>,
+    /// All of it, where the proxy wrote it.
+    whole: Option<Bytes>,
     trailers: Trailers,
     traffic: Arc<Traffic>,
     hold: Option<Hold>,
@@ -30,6 +33,8 @@ pub(crate) enum BodyError {
     Client(#[from] hyper::Error),
     #[error("the origin answered without asking for the body")]
     Unwanted,
+    #[error("a budget of the policy is used up")]
+    Budget,
 }
 
 /// What the origin said to `Expect: 100-continue`.
@@ -54,16 +59,38 @@ impl RequestBody {
         }
         Self {
             inner,
+            whole: None,
             trailers,
             traffic,
             hold: None,
         }
     }
 
+    /// A body that the proxy wrote.
+    pub(crate) fn whole(bytes: Bytes, traffic: Arc<Traffic>) -> Self {
+        Self {
+            inner: None,
+            whole: Some(bytes).filter(|bytes| !bytes.is_empty()),
+            trailers: Trailers::Listed,
+            traffic,
+            hold: None,
+        }
+    }
+
+    /// All that the client sends, if that is no more than `most` and arrives whole.
+    pub(crate) async fn collect(&mut self, most: usize) -> Option<Vec<u8>> {
+        let Some(inner) = self.inner.take() else {
+            return Some(Vec::new());
+        };
+        let collected = Limited::new(inner, most).collect().await.ok()?;
+        Some(collected.to_bytes().to_vec())
+    }
+
     pub(crate) fn empty(traffic: Arc<Traffic>) -> Self {
         traffic.sent();
         Self {
             inner: None,
+            whole: None,
             trailers: Trailers::Listed,
             traffic,
             hold: None,
@@ -71,7 +98,7 @@ impl RequestBody {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.inner.is_none()
+        self.inner.is_none() && self.whole.is_none()
     }
 
     /// Waits for the origin's word before the first byte, at most for `patience`.
@@ -115,6 +142,11 @@ impl Body for RequestBody {
             this.hold = None;
             outcome?;
         }
+        if let Some(whole) = this.whole.take() {
+            this.traffic.add_up(whole.len());
+            this.traffic.sent();
+            return Poll::Ready(Some(Ok(Frame::data(whole))));
+        }
         let Some(inner) = &mut this.inner else {
             return Poll::Ready(None);
         };
@@ -128,6 +160,9 @@ impl Body for RequestBody {
         Poll::Ready(Some(Ok(match frame.into_data() {
             Ok(data) => {
                 this.traffic.add_up(data.len());
+                if this.traffic.within().is_err() {
+                    return Poll::Ready(Some(Err(BodyError::Budget)));
+                }
                 if inner.is_end_stream() {
                     this.traffic.sent();
                 }
@@ -141,12 +176,13 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        self.whole.is_none() && self.inner.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
+        let whole = self.whole.as_ref().map_or(0, Bytes::len) as u64;
         self.inner
             .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+            .map_or_else(|| SizeHint::with_exact(whole), Body::size_hint)
     }
 }

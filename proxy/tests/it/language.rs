@@ -4,10 +4,10 @@ use crate::support::origin::ok;
 use crate::support::pki::Flaw;
 use crate::support::{Canary, World, soon};
 
-const CONFIG: &str = r#"{"policy":"deny","include":["team.policy"]}"#;
+pub(crate) const CONFIG: &str = r#"{"policy":"deny","include":["team.policy"]}"#;
 
 /// A world whose policy is `team.policy`, where `PORT` stands for the origin's port.
-async fn world(policy: &str) -> (World, Canary, String) {
+pub(crate) async fn world(policy: &str) -> (World, Canary, String) {
     let world = World::new(r#"{"policy":"deny"}"#).await;
     let config = world.pki.server("canary.test", Flaw::None, &[b"http/1.1"]);
     let origin = Canary::https(config, |_| ok("hello")).await;
@@ -18,7 +18,7 @@ async fn world(policy: &str) -> (World, Canary, String) {
     (world, origin, authority)
 }
 
-fn write(world: &World, origin: &Canary, policy: &str) {
+pub(crate) fn write(world: &World, origin: &Canary, policy: &str) {
     let policy = policy.replace("PORT", &origin.port().to_string());
     std::fs::write(world.dir.path().join("team.policy"), policy).unwrap();
 }
@@ -142,6 +142,129 @@ async fn limits_are_kept() {
     let wait: u64 = answers[2].field("retry-after").unwrap().parse().unwrap();
     assert!((1750..=1800).contains(&wait), "{wait}");
     assert_eq!(origin.requests().len(), 2);
+}
+
+/// What a budget has may be used, a body that would use more is cut short, and then there is 429 with the rule.
+#[tokio::test(flavor = "multi_thread")]
+async fn budgets_of_bytes_are_kept() {
+    for (budget, sizes, whole) in [
+        ("budget *.test 10B/h", [5, 5, 5], [true, true, false]),
+        (
+            "budget canary.test 10B/h down",
+            [8, 8, 8],
+            [true, false, false],
+        ),
+        ("budget canary.test 10B/h up", [8, 8, 8], [true, true, true]),
+    ] {
+        let (world, _, _) = world("").await;
+        let config = world.pki.server("canary.test", Flaw::None, &[b"http/1.1"]);
+        let origin = Canary::https(config, move |_| ok(&"x".repeat(sizes[0]))).await;
+        let authority = format!("canary.test:{}", origin.port());
+        write(
+            &world,
+            &origin,
+            &format!("allow canary.test:PORT\n{budget}\n"),
+        );
+        world.set(CONFIG);
+        let mut came = Vec::new();
+        let mut last = None;
+        for _ in sizes {
+            let mut tunnel = world
+                .connect(&authority)
+                .await
+                .unwrap()
+                .tls(&world.ca(), "canary.test")
+                .await
+                .unwrap();
+            tunnel
+                .send(
+                    format!("GET / HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n")
+                        .as_bytes(),
+                )
+                .await;
+            let text = String::from_utf8(tunnel.rest().await).unwrap();
+            came.push(text.ends_with(&"x".repeat(sizes[0])));
+            last = Some(text);
+        }
+        assert_eq!(came, whole, "{budget}");
+        let last = last.unwrap();
+        assert_eq!(last.starts_with("HTTP/1.1 429"), !whole[2], "{last}");
+        if !whole[2] {
+            assert!(
+                last.contains(budget) && last.contains("retry-after: "),
+                "{last}"
+            );
+        }
+    }
+}
+
+/// A tunnel that is not read ends when the budget does.
+#[tokio::test(flavor = "multi_thread")]
+async fn budgets_end_tunnels() {
+    let (world, _, _) = world("").await;
+    let origin =
+        Canary::http(|_| crate::support::Reply::Echo(b"HTTP/1.1 200 OK\r\n\r\n".to_vec())).await;
+    let authority = format!("canary.test:{}", origin.port());
+    write(
+        &world,
+        &origin,
+        "allow canary.test:PORT\nbypass canary.test\nbudget canary.test 4KB/d\n",
+    );
+    world.set(CONFIG);
+    let mut tunnel = world.connect(&authority).await.unwrap();
+    tunnel.send(b"GET / HTTP/1.1\r\n\r\n").await;
+    tunnel.send(&[b'x'; 8000]).await;
+    tunnel.rest().await;
+    let event = world
+        .event("the line", |event| event.reason.is_some())
+        .await;
+    assert_eq!(event.reason.as_deref(), Some("limit"));
+    assert!(event.message.unwrap().contains("budget canary.test 4KB/d"));
+    let refused = world.connect(&authority).await.err().unwrap();
+    assert_eq!((refused.status, refused.reason()), (429, "limit"));
+}
+
+/// Names beyond the budget are refused before they are resolved; names that were asked for before are not.
+#[tokio::test(flavor = "multi_thread")]
+async fn budgets_of_names_are_kept() {
+    let canary = Canary::http(|_| ok("hello")).await;
+    let world = World::new(r#"{"policy":"deny"}"#).await;
+    let policy = "allow *.leak.test:PORT\nallow net 127.0.0.1/32\nbudget *.leak.test 2 names/h\n";
+    // Loopback takes a rule with host and port, so the names resolve to an address nobody has.
+    write(&world, &canary, policy);
+    world.set(CONFIG);
+    let rows = [
+        ("a", 502),
+        ("b", 502),
+        ("a", 502),
+        ("c", 403),
+        ("d", 403),
+        ("b", 502),
+    ];
+    for (name, status) in rows {
+        let answer = world
+            .get(&format!("{name}.leak.test:{}", canary.port()), "/")
+            .await;
+        assert_eq!(answer.status, status, "{name}: {}", answer.body);
+        if status == 403 {
+            assert_eq!(answer.reason(), "names-budget");
+            assert!(
+                answer.body.contains("budget *.leak.test 2 names/h"),
+                "{}",
+                answer.body
+            );
+        }
+    }
+    let mut asked = world.dns.asked();
+    asked.sort();
+    asked.dedup();
+    assert!(
+        asked
+            .iter()
+            .all(|name| name.starts_with("a.") || name.starts_with("b.")),
+        "{asked:?}"
+    );
+    assert!(!asked.is_empty());
 }
 
 /// K1, K3, K6: the secret goes to its host over verified TLS, in place of what the client says, and nowhere else.

@@ -13,6 +13,7 @@ mod threats;
 
 mod audit;
 mod connect;
+mod credentials;
 mod faults;
 mod framing;
 mod http2;

@@ -1,9 +1,11 @@
 //! Keeps the proxy running. Without it the guest has no way out; the guest itself need not notice a restart.
 
 use std::fs::File;
+use std::os::fd::BorrowedFd;
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::io::FdFlags;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
@@ -62,7 +64,7 @@ fn start(spec: &Spec) -> std::io::Result<Child> {
     let mut command = Command::new(program);
     command
         .args(arguments)
-        .stdin(Stdio::null())
+        .stdin(input(spec)?)
         .stdout(Stdio::null())
         .stderr(complaints)
         .kill_on_drop(true);
@@ -72,6 +74,28 @@ fn start(spec: &Spec) -> std::io::Result<Child> {
         command.pre_exec(move || die_with(parent));
     }
     command.spawn()
+}
+
+/// What was inherited for the proxy is for no other child.
+pub(super) fn keep_input(spec: &Spec) -> std::io::Result<()> {
+    let Some(descriptor) = spec.proxy_input else {
+        return Ok(());
+    };
+    // SAFETY: nobody in this process closes a descriptor that was inherited under a number.
+    let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) };
+    Ok(rustix::io::fcntl_setfd(descriptor, FdFlags::CLOEXEC)?)
+}
+
+/// A descriptor of its own for each proxy: `/proc` opens the file anew, from its beginning.
+fn input(spec: &Spec) -> std::io::Result<Stdio> {
+    match spec.proxy_input {
+        None => Ok(Stdio::null()),
+        Some(descriptor) => File::options()
+            .read(true)
+            .write(true)
+            .open(format!("/proc/self/fd/{descriptor}"))
+            .map(Stdio::from),
+    }
 }
 
 /// The proxy is not a helper of ours, so it is bound to the supervisor from here.

@@ -92,6 +92,7 @@ impl Sandbox {
             env: vec![("GREETING".into(), "hello".into())],
             accel: AccelChoice::Auto,
             proxy_command: vec!["sleep".into(), "100000".into()],
+            proxy_input: None,
             helper_command: vec![HELPER.into()],
             state_dir: base,
         };

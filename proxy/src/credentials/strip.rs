@@ -1,0 +1,99 @@
+//! Taking away what clients set themselves: it would be somebody else's account (threat K3).
+
+use http::header::{self, HeaderMap, HeaderName};
+use http::uri::PathAndQuery;
+use percent_encoding::percent_decode_str;
+
+/// Headers that say who calls. A `Cookie` does as well.
+const HEADERS: [HeaderName; 12] = [
+    header::AUTHORIZATION,
+    header::COOKIE,
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("api-key"),
+    HeaderName::from_static("x-goog-api-key"),
+    HeaderName::from_static("x-auth-token"),
+    HeaderName::from_static("x-access-token"),
+    HeaderName::from_static("x-session-token"),
+    HeaderName::from_static("private-token"),
+    HeaderName::from_static("job-token"),
+    HeaderName::from_static("x-amz-security-token"),
+    HeaderName::from_static("x-goog-iam-authorization-token"),
+];
+
+/// The same in a query or a form.
+const PARAMETERS: [&str; 9] = [
+    "key",
+    "api_key",
+    "api-key",
+    "apikey",
+    "access_token",
+    "auth_token",
+    "oauth_token",
+    "private_token",
+    "client_secret",
+];
+
+/// Whether a header says who calls. Such a field never crosses as a trailer either.
+pub(crate) fn is_credential(name: &HeaderName) -> bool {
+    HEADERS.contains(name)
+}
+
+/// Removes every header that says who calls.
+pub(super) fn headers(fields: &mut HeaderMap) {
+    for name in &HEADERS {
+        fields.remove(name);
+    }
+}
+
+/// `path` without parameters that say who calls, nor those in `also`.
+pub(super) fn query(path: &PathAndQuery, also: &[&str]) -> PathAndQuery {
+    let Some(query) = path.query() else {
+        return path.clone();
+    };
+    let kept = parameters(query, also);
+    if kept.len() == query.len() {
+        return path.clone();
+    }
+    with_query(path, &kept)
+}
+
+/// `path` with another query.
+pub(super) fn with_query(path: &PathAndQuery, query: &str) -> PathAndQuery {
+    let separator = if query.is_empty() { "" } else { "?" };
+    let text = format!("{}{separator}{query}", path.path());
+    PathAndQuery::try_from(text).unwrap_or(PathAndQuery::from_static("/"))
+}
+
+/// Pairs joined by `&`, without those that say who calls.
+pub(super) fn parameters(pairs: &str, also: &[&str]) -> String {
+    let says_who = |pair: &&str| {
+        // As servers read it: `k%65y` is `key`.
+        let name = pair.split('=').next().unwrap_or_default();
+        let name = percent_decode_str(name).decode_utf8_lossy();
+        let mut known = PARAMETERS.iter().chain(also);
+        known.any(|known| known.eq_ignore_ascii_case(&name))
+    };
+    let kept: Vec<_> = pairs.split('&').filter(|pair| !says_who(pair)).collect();
+    kept.join("&")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_lose_what_says_who_calls() {
+        let rows = [
+            ("/a?b=c", "/a?b=c"),
+            ("/a?key=s", "/a"),
+            ("/a?x=1&KEY=s&y=2", "/a?x=1&y=2"),
+            ("/a?access_token", "/a"),
+            ("/a?k%65y=s&%6bey=t&z", "/a?z"),
+            ("/a?mine=s&keys=1", "/a?keys=1"),
+            ("/a?%zz=1&%=2", "/a?%zz=1&%=2"),
+        ];
+        for (path, expected) in rows {
+            assert_eq!(query(&path.parse().unwrap(), &["mine"]).as_str(), expected);
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! Secrets that only the proxy knows (threats K1 to K6).
+
+use std::sync::Arc;
+
+use proxy::credentials::{Handed, Handover};
+
+use crate::language::{CONFIG, world, write};
+use crate::support::origin::ok;
+use crate::support::pki::Flaw;
+use crate::support::world::deny;
+use crate::support::{Canary, Reply, World};
+
+const SECRET: &str = "canary/secret-2f6c";
+
+/// A file with the secret, as a word of the language.
+fn secret_file(world: &World) -> String {
+    let file = world.dir.path().join("secret");
+    std::fs::write(&file, SECRET).unwrap();
+    format!("file \"{}\"", file.display())
+}
+
+/// A world with `policy`, where `FILE` stands for a file with the secret.
+async fn secretive(policy: &str) -> (World, Canary, String) {
+    let (world, origin, authority) = world("").await;
+    let policy = policy.replace("FILE", &secret_file(&world));
+    write(&world, &origin, &policy);
+    world.set(CONFIG);
+    (world, origin, authority)
+}
+
+/// Sends `request` (with `HOST` for the authority) inside TLS, and returns the answer's status and reason.
+async fn ask(world: &World, authority: &str, request: &str) -> (u16, String, String) {
+    let mut tunnel = world
+        .connect(authority)
+        .await
+        .unwrap()
+        .tls(&world.ca(), "canary.test")
+        .await
+        .unwrap();
+    tunnel
+        .send(request.replace("HOST", authority).as_bytes())
+        .await;
+    let answer = tunnel.answer().await.unwrap();
+    (answer.status, answer.reason().to_owned(), answer.body)
+}
+
+/// Nothing that the proxy wrote has the secret in it.
+fn assert_unwritten(world: &World) {
+    for entry in std::fs::read_dir(world.dir.path()).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_file() && entry.file_name() != "secret" {
+            let bytes = std::fs::read(entry.path()).unwrap();
+            let text = String::from_utf8_lossy(&bytes);
+            assert!(!text.contains(SECRET), "{:?}", entry.path());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_place_is_set_in_place_of_what_the_client_says() {
+    let encoded = "canary%2Fsecret-2f6c";
+    let get = "GET /?a=1&key=mine&t%6Fken=mine HTTP/1.1\r\nHost: HOST\r\nAuthorization: mine\r\nCookie: mine\r\n\r\n";
+    let post = "POST / HTTP/1.1\r\nHost: HOST\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 23\r\n\r\na=1&token=mine&key=mine";
+    let rows = [
+        ("x-key from FILE", get, format!("\r\nx-key: {SECRET}\r\n")),
+        (
+            "authorization from FILE as \"Bearer %s\"",
+            get,
+            format!("\r\nauthorization: Bearer {SECRET}\r\n"),
+        ),
+        (
+            "authorization from FILE as \"Basic me:%s\"",
+            get,
+            "\r\nauthorization: Basic bWU6Y2FuYXJ5L3NlY3JldC0yZjZj\r\n".into(),
+        ),
+        (
+            "query \"token\" from FILE",
+            get,
+            format!("GET /?a=1&token={encoded} HTTP/1.1\r\n"),
+        ),
+        (
+            "form \"token\" from FILE",
+            post,
+            format!("\r\n\r\na=1&token={encoded}"),
+        ),
+    ];
+    for (clause, request, expected) in rows {
+        let policy = format!("allow canary.test:PORT\ninject canary.test:PORT {clause}\n");
+        let (world, origin, authority) = secretive(&policy).await;
+        let (status, ..) = ask(&world, &authority, request).await;
+        assert_eq!(status, 200, "{clause}");
+        let sent = origin.requests().remove(0);
+        assert!(sent.contains(&expected), "{clause}: {sent}");
+        let others = sent.replace("t%6Fken=mine", "");
+        assert!(!others.contains("mine"), "{clause}: {sent}");
+        let event = world
+            .event("the line", |event| event.status == Some(200))
+            .await;
+        assert!(event.credential.is_some(), "{clause}");
+        assert_unwritten(&world);
+    }
+}
+
+/// On other paths the credential is not set, and what the client says is removed all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_keeps_to_its_path() {
+    let policy = "allow canary.test:PORT\ninject canary.test:PORT x-key from FILE on /mine/**\n";
+    let (world, origin, authority) = secretive(policy).await;
+    let rows = [
+        ("/mine/x", true),
+        ("/other", false),
+        ("/mine/../other", false),
+        ("/mine/%2e%2e/other", false),
+        ("/mine/..%2fother", false),
+    ];
+    for (row, (path, set)) in rows.into_iter().enumerate() {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: HOST\r\nAuthorization: mine\r\n\r\n");
+        assert_eq!(ask(&world, &authority, &request).await.0, 200, "{path}");
+        let sent = origin.requests().remove(row);
+        assert_eq!(sent.contains(SECRET), set, "{path}: {sent}");
+        assert!(!sent.contains("mine\r\n"), "{path}: {sent}");
+    }
+}
+
+/// K5: what an origin echoes is masked, whatever way it is cut; lengths stay true.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_echoed_secret_does_not_come_back() {
+    let echo = |request: &str| {
+        let encoded = SECRET.replace('/', "%2F");
+        let body = format!("you sent {request} or {encoded}");
+        let (first, second) = body.split_at(body.find("2f6c").unwrap());
+        let chunks: String = [first, second]
+            .map(|part| format!("{:x}\r\n{part}\r\n", part.len()))
+            .concat();
+        Reply::Send(
+            format!("HTTP/1.1 200 OK\r\nx-echo: {SECRET}\r\ntransfer-encoding: chunked\r\n\r\n{chunks}0\r\n\r\n")
+                .into_bytes(),
+        )
+    };
+    let (world, _, _) = secretive("").await;
+    let config = world.pki.server("canary.test", Flaw::None, &[b"http/1.1"]);
+    let origin = Canary::https(config, echo).await;
+    let authority = format!("canary.test:{}", origin.port());
+    let request =
+        "GET / HTTP/1.1\r\nHost: HOST\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n";
+    // The control: without the injection the same bytes come through.
+    for (clause, comes_back) in [
+        ("", true),
+        ("inject canary.test:PORT x-key from FILE", false),
+    ] {
+        let policy = format!("allow canary.test:PORT\n{clause}\n");
+        let policy = policy.replace("FILE", &secret_file(&world));
+        write(&world, &origin, &policy);
+        world.set(CONFIG);
+        let mut tunnel = world
+            .connect(&authority)
+            .await
+            .unwrap()
+            .tls(&world.ca(), "canary.test")
+            .await
+            .unwrap();
+        tunnel
+            .send(request.replace("HOST", &authority).as_bytes())
+            .await;
+        let all = String::from_utf8(tunnel.rest().await).unwrap();
+        assert_eq!(all.contains(SECRET), comes_back, "{all}");
+        assert!(
+            all.contains("you sent GET / HTTP/1.1") && all.ends_with("0\r\n\r\n"),
+            "{all}"
+        );
+        if !comes_back {
+            assert!(
+                !all.contains("%2Fsecret") && all.contains("******"),
+                "{all}"
+            );
+            let sent = origin.requests().remove(1);
+            assert!(sent.contains("accept-encoding: identity\r\n"), "{sent}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_has_a_limit_and_a_budget() {
+    let rows = [
+        ("limit 2/h", [200, 200, 429]),
+        ("budget 10B/h", [200, 200, 429]),
+    ];
+    for (clause, expected) in rows {
+        let policy = format!(
+            "allow canary.test:PORT\ninject canary.test:PORT x-key from FILE on /k/** {clause}\n"
+        );
+        let (world, origin, authority) = secretive(&policy).await;
+        let mut statuses = Vec::new();
+        for _ in 0..3 {
+            let request = "GET /k/ HTTP/1.1\r\nHost: HOST\r\n\r\n";
+            let (status, reason, body) = ask(&world, &authority, request).await;
+            if status == 429 {
+                assert_eq!(reason, "limit");
+                assert!(body.contains("credential x-key on canary.test"), "{body}");
+            }
+            statuses.push(status);
+        }
+        assert_eq!(statuses, expected, "{clause}");
+        let elsewhere = ask(&world, &authority, "GET / HTTP/1.1\r\nHost: HOST\r\n\r\n").await;
+        assert_eq!((elsewhere.0, origin.requests().len()), (200, 3), "{clause}");
+    }
+}
+
+/// What a caller hands over is used, can be renewed while the proxy runs, and reaches the proxy's successor.
+#[tokio::test(flavor = "multi_thread")]
+async fn handed_over_and_renewed() {
+    let (world, origin, authority) =
+        world("allow canary.test:PORT\ninject canary.test:PORT x-key from env SANDBOX_TEST_KEY\n")
+            .await;
+    let pairs = |pairs: &[(&str, &str)]| -> Handed {
+        let pairs = pairs
+            .iter()
+            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
+        pairs.collect()
+    };
+    let request = "GET / HTTP/1.1\r\nHost: HOST\r\n\r\n";
+    let (status, reason, body) = ask(&world, &authority, request).await;
+    assert_eq!((status, reason.as_str()), (502, "credential"), "{body}");
+    assert_eq!(origin.requests().len(), 0, "never sent without it");
+
+    let first = pairs(&[("SANDBOX_TEST_KEY", "first"), ("OPENAI_API_KEY", "sk-1")]);
+    let status = proxy::admin::credentials(&world.admin(), &first).unwrap();
+    let names: Vec<_> = status
+        .credentials
+        .iter()
+        .map(|active| &*active.name)
+        .collect();
+    assert_eq!(names, ["x-key", "openai", "openai"]);
+    let told = serde_json::to_string(&status).unwrap();
+    assert!(!told.contains("sk-1") && !told.contains("first"), "{told}");
+    let second = pairs(&[("SANDBOX_TEST_KEY", "second")]);
+    for (handed, value) in [(first, "first"), (second, "second")] {
+        proxy::admin::credentials(&world.admin(), &handed).unwrap();
+        assert_eq!(ask(&world, &authority, request).await.0, 200);
+        let sent = origin.requests().pop().unwrap();
+        assert!(sent.contains(&format!("x-key: {value}\r\n")), "{sent}");
+    }
+
+    // A proxy that starts with the memory file, and its successor with the same.
+    let handover = Arc::new(Handover::create(&pairs(&[("SANDBOX_TEST_KEY", "third")])).unwrap());
+    for value in ["third", "fourth"] {
+        let next = World::new(&deny(&[])).await;
+        let admin = next.dir.path().join("other.sock");
+        let mut options =
+            proxy::Options::new("s2", next.config_path(), next.dir.path().join("ca2"));
+        options.handover = Some(handover.clone());
+        options.admin = Some(admin.clone());
+        options.dns = Some(world.dns.address);
+        options.trust = Some(world.dir.path().join("origin-ca.pem"));
+        std::fs::copy(
+            world.dir.path().join("team.policy"),
+            next.dir.path().join("team.policy"),
+        )
+        .unwrap();
+        std::fs::write(next.config_path(), CONFIG).unwrap();
+        let proxy = proxy::Proxy::start(options).await.unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(proxy.clone().serve(listener));
+        let mut tunnel = crate::support::Tunnel::open(address, &authority)
+            .await
+            .unwrap()
+            .tls(proxy.ca_pem(), "canary.test")
+            .await
+            .unwrap();
+        tunnel
+            .send(request.replace("HOST", &authority).as_bytes())
+            .await;
+        assert_eq!(tunnel.answer().await.unwrap().status, 200);
+        let sent = origin.requests().pop().unwrap();
+        assert!(sent.contains(&format!("x-key: {value}\r\n")), "{sent}");
+        proxy::admin::credentials(&admin, &pairs(&[("SANDBOX_TEST_KEY", "fourth")])).unwrap();
+    }
+}
+
+/// What a command printed is used again until an origin refuses it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_credential_is_had_anew() {
+    let (world, _, _) = world("").await;
+    let config = world.pki.server("canary.test", Flaw::None, &[b"http/1.1"]);
+    let origin = Canary::https(config, |request| match request.contains("x-key: 1\r\n") {
+        true => Reply::Send(b"HTTP/1.1 401 No\r\ncontent-length: 0\r\n\r\n".to_vec()),
+        false => ok("hello"),
+    })
+    .await;
+    let count = world.dir.path().join("count");
+    let policy = format!(
+        "allow canary.test:PORT\ninject canary.test:PORT x-key from command \"echo >> {0}; wc -l < {0}\"\n",
+        count.display()
+    );
+    write(&world, &origin, &policy);
+    world.set(CONFIG);
+    let authority = format!("canary.test:{}", origin.port());
+    let mut statuses = Vec::new();
+    for _ in 0..3 {
+        statuses.push(
+            ask(&world, &authority, "GET / HTTP/1.1\r\nHost: HOST\r\n\r\n")
+                .await
+                .0,
+        );
+    }
+    assert_eq!(statuses, [401, 200, 200]);
+    assert!(origin.requests()[2].contains("x-key: 2\r\n"));
+}
+
+/// The refresh token stays on the host, the access token goes to the API only, and a renewed refresh token is kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn oauth_tokens_are_fetched_by_the_proxy() {
+    let (world, api, authority) = world("").await;
+    let config = world.pki.server("token.test", Flaw::None, &[b"http/1.1"]);
+    world.dns.points("token.test", &["127.0.0.1"]);
+    let endpoint = Canary::https(config, |request| match request.contains("refresh_token=refresh%2F1") {
+        true => ok(r#"{"access_token":"access-token-1","expires_in":3600,"refresh_token":"refresh/2"}"#),
+        false => Reply::Send(b"HTTP/1.1 400 No\r\ncontent-length: 0\r\n\r\n".to_vec()),
+    })
+    .await;
+    let file = world.dir.path().join("oauth.json");
+    let grant = format!(
+        r#"{{"token_endpoint":"https://token.test:{}/oauth/token","refresh_token":"refresh/1","client_id":"me","note":"kept"}}"#,
+        endpoint.port()
+    );
+    std::fs::write(&file, grant).unwrap();
+    let inject = format!(
+        "allow canary.test:PORT\ninject canary.test:PORT authorization from oauth \"{}\" as \"Bearer %s\"\n",
+        file.display()
+    );
+    write(&world, &api, &inject);
+    world.set(CONFIG);
+    let request = "GET / HTTP/1.1\r\nHost: HOST\r\n\r\n";
+    // The endpoint is judged like every other host.
+    let (status, reason, body) = ask(&world, &authority, request).await;
+    assert_eq!((status, reason.as_str()), (502, "credential"), "{body}");
+    assert_eq!((api.requests().len(), endpoint.seen().connections), (0, 0));
+
+    write(
+        &world,
+        &api,
+        &format!("{inject}allow token.test:{}\n", endpoint.port()),
+    );
+    world.set(CONFIG);
+    for _ in 0..2 {
+        let (status, _, body) = ask(&world, &authority, request).await;
+        assert_eq!(status, 200, "{body}");
+    }
+    for sent in api.requests() {
+        assert!(
+            sent.contains("authorization: Bearer access-token-1\r\n"),
+            "{sent}"
+        );
+    }
+    let asked = endpoint.requests();
+    assert_eq!(asked.len(), 1, "one exchange for both requests");
+    assert!(
+        asked[0].starts_with("POST /oauth/token HTTP/1.1\r\n")
+            && asked[0].ends_with(
+                "\r\n\r\ngrant_type=refresh_token&refresh_token=refresh%2F1&client_id=me"
+            ),
+        "{}",
+        asked[0]
+    );
+    let kept: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(
+        (&kept["refresh_token"], &kept["note"]),
+        (&"refresh/2".into(), &"kept".into())
+    );
+    let log = std::fs::read_to_string(world.dir.path().join("network.jsonl")).unwrap();
+    assert!(
+        log.contains("/oauth/token")
+            && !log.contains("access-token-1")
+            && !log.contains("refresh/")
+    );
+}
