@@ -3,7 +3,7 @@
 CARGO ?= cargo
 BIN := target/release/sandbox
 
-.PHONY: run test check lint fmt fuzz mutants build setup test-setup doc clean
+.PHONY: man run test check lint fmt fuzz mutants build setup test-setup doc clean
 
 run: setup build ## boot a microVM around this folder and show what it can and cannot reach
 	@./scripts/tour $(BIN)
@@ -33,7 +33,12 @@ mutants: ## which changes to the matcher and the canonical forms no test notices
 	@./scripts/mutants
 
 build: ## the release binary
-	$(CARGO) build --release
+	SANDBOX_COMMIT=$$(git rev-parse HEAD 2>/dev/null || true) $(CARGO) build --release
+
+man: build ## manual pages, and completions for the shells, in target/
+	@mkdir -p target/completions
+	@$(BIN) completion man target/man
+	@for shell in bash zsh fish; do $(BIN) completion $$shell > target/completions/sandbox.$$shell; done
 
 setup: ## install the system packages that are missing
 	@./scripts/setup

@@ -5,6 +5,8 @@ mod network;
 mod policy;
 mod proxy;
 mod sandbox;
+mod template;
+mod upkeep;
 
 use clap::{Parser, Subcommand};
 
@@ -14,6 +16,13 @@ pub(crate) use policy::{CheckArgs, ExplainArgs, PolicyCommand, PolicySource};
 pub(crate) use proxy::ProxyArgs;
 pub(crate) use sandbox::{
     CreateArgs, ExecArgs, LsArgs, NamesArgs, PullTemplate, RunArgs, SandboxOptions, TemplateOptions,
+};
+pub(crate) use template::{
+    SaveArgs, TemplateBuildArgs, TemplateCommand, TemplateLsArgs, TemplateRmArgs,
+};
+pub(crate) use upkeep::{
+    CompletionArgs, CompletionKind, DiffArgs, DoctorArgs, LegacyCommand, LegacyLsArgs,
+    LegacyNamesArgs, LegacyRmArgs, ResetArgs,
 };
 
 /// Run AI coding agents in microVMs whose only way out is a filtering proxy.
@@ -26,9 +35,12 @@ pub(crate) use sandbox::{
 )]
 #[command(after_help = "\
 Start here:
-  sandbox run shell .                       a shell in a microVM around this folder
+  sandbox run claude                        Claude Code in a microVM around this folder
+  sandbox run shell ~/project               a shell around another one
   sandbox network proxy NAME --policy deny --allow-host api.example.com:443
   sandbox network log NAME                  what it reached, and what was refused
+  sandbox diff NAME                         what it changed, and what of that this machine may run
+  sandbox doctor                            what this machine lacks, and the command that mends it
 
 Files:
   ~/.sandboxd/proxy-config.json             the policy that new sandboxes start with
@@ -60,6 +72,15 @@ pub(crate) enum Command {
     /// Remove sandboxes and all that is in them; workspaces stay
     #[command(visible_alias = "remove")]
     Rm(NamesArgs),
+    /// Stop and remove all sandboxes, and the images that were pulled for them
+    Reset(ResetArgs),
+    /// Make a template of a sandbox, or an archive that `docker load` reads
+    Save(SaveArgs),
+    /// List what changed in a sandbox's folders, what this machine may run first
+    Diff(DiffArgs),
+    /// Build, list and remove what sandboxes are made of
+    #[command(subcommand)]
+    Template(TemplateCommand),
     /// Control and watch what sandboxes reach on the network
     #[command(subcommand)]
     Network(NetworkCommand),
@@ -70,8 +91,18 @@ pub(crate) enum Command {
     Proxy(ProxyArgs),
     /// Prepare what the first `run` needs: a guest kernel and a template
     Prepare(TemplateOptions),
+    /// Look for what this machine lacks, and say what mends it
+    Doctor(DoctorArgs),
+    /// Find, move and remove sandboxes of Docker's older, container generation
+    #[command(subcommand)]
+    Legacy(LegacyCommand),
+    /// Print completions for a shell, or write manual pages
+    Completion(CompletionArgs),
     /// Print the version
     Version,
+    /// What Docker's client asks its plugins
+    #[command(hide = true)]
+    DockerCliPluginMetadata,
     /// A process of a running sandbox; not for people
     #[command(subcommand, hide = true)]
     Internal(InternalCommand),

@@ -9,8 +9,9 @@ use crate::lifecycle;
 use crate::name::SandboxName;
 use crate::policy_file;
 use crate::progress::Progress;
-use crate::report::{Failure, USAGE};
+use crate::report::{self, Failure, USAGE};
 use crate::settings::Settings;
+use crate::snapshot::Snapshot;
 use crate::state::{self, Paths, RECORD_VERSION, Record, Sandbox, Workspace};
 use crate::template::Template;
 use crate::warnings;
@@ -74,7 +75,7 @@ pub(crate) fn create(
     // Refuse a broken default policy now, not at the first start.
     let policy = policy_file::read(&paths.default_policy())?;
     let template = Template::choose(wanted.agent.template, &wanted.options.template)?;
-    let image = lifecycle::prepare(paths, &template, progress)?;
+    let made = lifecycle::prepare(paths, &template, progress)?;
     let record = Record {
         version: RECORD_VERSION,
         id: new_id()?,
@@ -82,18 +83,32 @@ pub(crate) fn create(
         agent: wanted.agent.name.to_owned(),
         workspaces: folders,
         template: template.name(),
-        image,
+        image: made.root,
+        image_env: made.env,
         created_at: jiff::Timestamp::now().to_string(),
         git: Identity::of_user(),
         settings,
     };
+    let folders = record.writable_folders();
     paths.install(record, |dir| {
+        remember_folders(&dir.join(state::SNAPSHOT), &folders)?;
         let config = dir.join("proxy-config.json");
         state::replace(&config, policy.document.to_string().as_bytes())?;
         proxy::ca::ensure(&dir.join("proxy_cacerts"))
             .map(|_| ())
             .map_err(|error| Failure::of(&error))
     })
+}
+
+/// For `sandbox diff`. A folder too large for it can be shared all the same.
+fn remember_folders(file: &Path, folders: &[std::path::PathBuf]) -> Result<(), Failure> {
+    match Snapshot::take(folders) {
+        Ok(snapshot) => state::replace(file, &snapshot.to_bytes()),
+        Err(error) => {
+            report::say(format_args!("note: `sandbox diff` will not work: {error}"));
+            Ok(())
+        }
+    }
 }
 
 fn taken(existing: &Sandbox) -> Failure {

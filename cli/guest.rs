@@ -42,7 +42,7 @@ fn ssh_keys(credentials: Credentials) -> Option<std::path::PathBuf> {
     dir.is_dir().then_some(dir)
 }
 
-/// Variables of every program: the agent's own, then the caller's.
+/// Variables of every program: the image's, the agent's, the caller's. Of two of one name the last holds.
 pub(crate) fn env(record: &Record) -> Vec<(String, String)> {
     let own = Agent::find(&record.agent).map_or(&[][..], |agent| agent.env);
     let own = own
@@ -53,7 +53,8 @@ pub(crate) fn env(record: &Record) -> Vec<(String, String)> {
         ("WORKSPACE_DIR".to_owned(), path)
     });
     let given = record.settings.env.iter().cloned();
-    own.chain(workspace).chain(given).collect()
+    let image = record.image_env.iter().cloned();
+    image.chain(own).chain(workspace).chain(given).collect()
 }
 
 /// Files for the agent, and the caller's git identity.

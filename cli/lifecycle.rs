@@ -23,7 +23,7 @@ use crate::guest;
 use crate::progress::Progress;
 use crate::report::{Failure, Outcome};
 use crate::state::{Paths, Sandbox};
-use crate::template::Template;
+use crate::template::{Made, Template};
 
 /// How long a supervisor may take to open its socket; it does so before anything slow.
 const SOCKET_DEADLINE: Duration = Duration::from_secs(20);
@@ -42,13 +42,12 @@ fn told(error: client::Error) -> Failure {
     Failure::of(&error).maybe_help(help)
 }
 
-/// Fetches what the first start needs, unless it is cached: a kernel and `template`, whose image it
-/// returns.
+/// Fetches what the first start needs, unless it is cached: a kernel and `template`.
 pub(crate) fn prepare(
     paths: &Paths,
     template: &Template,
     progress: &Progress,
-) -> Result<PathBuf, Failure> {
+) -> Result<Made, Failure> {
     let cache = Cache::new(paths.cache());
     kernel_of(&cache, progress)?;
     template.ensure(&cache, progress)

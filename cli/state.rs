@@ -121,6 +121,9 @@ pub(crate) struct Record {
     /// The template's image. Its layout is what the sandbox's disk lies over: a template that is
     /// built anew later is another file.
     pub(crate) image: PathBuf,
+    /// Variables that the image sets.
+    #[serde(default)]
+    pub(crate) image_env: Vec<(String, String)>,
     /// RFC 3339, UTC.
     pub(crate) created_at: String,
     /// Who commits in the sandbox, as the host's git knew it.
@@ -128,6 +131,24 @@ pub(crate) struct Record {
     pub(crate) git: git::Identity,
     #[serde(flatten)]
     pub(crate) settings: Settings,
+}
+
+/// The name of a sandbox's snapshot of its folders.
+pub(crate) const SNAPSHOT: &str = "folders.snapshot";
+
+impl Record {
+    /// The folders that programs inside may write to, the primary one first.
+    pub(crate) fn writable_folders(&self) -> Vec<PathBuf> {
+        let folders = self.workspaces.iter().filter(|folder| !folder.read_only);
+        let folders = folders.map(|folder| folder.path.clone());
+        let volumes = self
+            .settings
+            .volumes
+            .iter()
+            .filter(|volume| !volume.read_only);
+        let volumes = volumes.map(|volume| volume.host.clone());
+        folders.chain(volumes).collect()
+    }
 }
 
 /// The layout of `sandbox.json` that this program writes. Version 2 has settings that version 1's programs
@@ -156,6 +177,16 @@ impl Sandbox {
 
     pub(crate) fn primary_workspace(&self) -> Option<&Path> {
         self.record.workspaces.first().map(|w| w.path.as_path())
+    }
+
+    /// What the shared folders looked like when the sandbox was made.
+    pub(crate) fn snapshot(&self) -> PathBuf {
+        self.dir.join(SNAPSHOT)
+    }
+
+    /// The folders that programs inside may write to, the primary one first.
+    pub(crate) fn writable_folders(&self) -> Vec<PathBuf> {
+        self.record.writable_folders()
     }
 
     /// Whether a supervisor holds the sandbox's lock; the lock goes with the process that holds
@@ -201,8 +232,8 @@ impl Paths {
         Ok(Some(Sandbox { record, dir }))
     }
 
-    /// Every sandbox, by name. A damaged one is reported in its place.
-    pub(crate) fn all(&self) -> Result<Vec<Result<Sandbox, Failure>>, Failure> {
+    /// The name of every sandbox, damaged ones included.
+    pub(crate) fn names(&self) -> Result<Vec<SandboxName>, Failure> {
         let dir = self.sandboxes();
         let entries = match fs::read_dir(&dir) {
             Ok(entries) => entries,
@@ -218,10 +249,14 @@ impl Paths {
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok()?.parse().ok())
             .collect();
         names.sort();
-        Ok(names
-            .iter()
-            .filter_map(|name| self.find(name).transpose())
-            .collect())
+        Ok(names)
+    }
+
+    /// Every sandbox, by name. A damaged one is reported in its place.
+    pub(crate) fn all(&self) -> Result<Vec<Result<Sandbox, Failure>>, Failure> {
+        let names = self.names()?;
+        let found = names.iter().filter_map(|name| self.find(name).transpose());
+        Ok(found.collect())
     }
 
     /// Changes what `sandbox.json` holds.

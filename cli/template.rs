@@ -49,8 +49,8 @@ impl Template {
         Ok(Self::Pulled(Box::new(reference), policy))
     }
 
-    /// Builds or fetches it unless it is cached; returns its image.
-    pub(crate) fn ensure(&self, cache: &Cache, progress: &Progress) -> Result<PathBuf, Failure> {
+    /// Builds or fetches it unless it is cached.
+    pub(crate) fn ensure(&self, cache: &Cache, progress: &Progress) -> Result<Made, Failure> {
         let image = match self {
             Self::Recipe(recipe) => return build(cache, recipe, progress),
             Self::Pulled(reference, policy) => {
@@ -60,10 +60,16 @@ impl Template {
             Self::Saved(path) if path.is_dir() => oci::import_layout(cache, path, progress),
             Self::Saved(path) => oci::import_archive(cache, path, progress),
         };
-        image.map(|template| template.root).map_err(|error| {
+        image.map(Made::from).map_err(|error| {
             let help = error.help();
             Failure::of(&error).maybe_help(help)
         })
+    }
+
+    /// The name under which an image called `name` is cached.
+    pub(crate) fn full_name(name: &str) -> String {
+        let reference = name.parse::<Reference>();
+        reference.map_or_else(|_| name.to_owned(), |reference| reference.to_string())
     }
 
     /// What `inspect` shows.
@@ -77,10 +83,36 @@ impl Template {
     }
 }
 
-fn build(cache: &Cache, recipe: &Recipe, progress: &Progress) -> Result<PathBuf, Failure> {
+/// A template that is there.
+#[derive(Debug)]
+pub(crate) struct Made {
+    /// The root disk.
+    pub(crate) root: PathBuf,
+    /// Variables that its programs expect.
+    pub(crate) env: Vec<(String, String)>,
+}
+
+impl From<oci::Template> for Made {
+    fn from(template: oci::Template) -> Self {
+        // Whose home and which machine it is, the guest knows better.
+        let is_ours = |key: &str| matches!(key, "HOME" | "HOSTNAME" | "USER" | "TERM");
+        let env = template.config.env.iter();
+        let env = env.filter_map(|pair| pair.split_once('='));
+        Self {
+            root: template.root,
+            env: env
+                .filter(|(key, _)| !key.is_empty() && !is_ours(key))
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect(),
+        }
+    }
+}
+
+fn build(cache: &Cache, recipe: &Recipe, progress: &Progress) -> Result<Made, Failure> {
     let built = Sources::read(Path::new("/"))
         .and_then(|sources| image::ensure(cache, recipe, &sources, progress));
-    built.map_err(|error| {
+    let env = Vec::new();
+    built.map(|root| Made { root, env }).map_err(|error| {
         let help = error.help();
         Failure::of(&error).maybe_help(help)
     })

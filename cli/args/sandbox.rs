@@ -12,7 +12,7 @@ use crate::volume::VolumeArg;
 use crate::workspace::WorkspaceArg;
 
 /// What `run` and `create` share.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct SandboxOptions {
     /// Name the sandbox [default: AGENT-FOLDER]; with names, one folder can have several
     #[arg(long)]
@@ -62,7 +62,7 @@ pub(crate) struct SandboxOptions {
 }
 
 /// Where the root file system comes from.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct TemplateOptions {
     /// What is installed inside: a template of `sandbox template ls`, an image's name, or a saved image's path [default: the agent's]
     #[arg(short, long, value_name = "IMAGE")]
@@ -75,11 +75,12 @@ pub(crate) struct TemplateOptions {
     pub(crate) load_local_template: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum PullTemplate {
     /// Each time
     Always,
     /// Unless it was pulled before
+    #[default]
     Missing,
     /// Only use what was pulled before
     Never,

@@ -1,14 +1,13 @@
 //! `sandbox ls`
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use serde::Serialize;
-use tabwriter::TabWriter;
 
 use crate::args::LsArgs;
 use crate::report::{self, Failure, Outcome};
 use crate::state::{Paths, Sandbox};
+use crate::table;
 
 /// Docker's shape of `ls --json`: what only a running sandbox has is left out of a stopped one.
 #[derive(Serialize)]
@@ -69,26 +68,27 @@ fn rows<'a>(paths: &Paths, sandboxes: &'a [Sandbox]) -> Result<Vec<Row<'a>>, Fai
 }
 
 fn table(paths: &Paths, sandboxes: &[Sandbox]) -> Result<String, Failure> {
-    let mut table = TabWriter::new(Vec::new()).minwidth(0).padding(3);
-    let mut text = String::from("VM ID\tNAME\tSTATUS\tWORKSPACE\tSOCKET PATH\tSANDBOXES\tAGENTS\n");
-    for (row, sandbox) in rows(paths, sandboxes)?.iter().zip(sandboxes) {
-        let workspace = row.workspaces.first().map_or("-", String::as_str);
-        let socket = row.socket_path.as_deref().unwrap_or("-");
-        let id = &sandbox.record.id;
-        text.push_str(&format!(
-            "{id}\t{}\t{}\t{workspace}\t{socket}\t{}\t{}\n",
-            row.name, row.status, row.sandbox_count, row.agent
-        ));
-    }
-    let filled = table
-        .write_all(text.as_bytes())
-        .and_then(|()| table.flush())
-        .map_err(|error| Failure::doing("cannot lay out the table", &error));
-    filled?;
-    let bytes = table
-        .into_inner()
-        .map_err(|_| Failure::new("cannot lay out the table"))?;
-    let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
-    Ok(lines.join("\n"))
+    let head = [
+        "VM ID",
+        "NAME",
+        "STATUS",
+        "WORKSPACE",
+        "SOCKET PATH",
+        "SANDBOXES",
+        "AGENTS",
+    ];
+    let rows = rows(paths, sandboxes)?;
+    let cells = rows.into_iter().zip(sandboxes).map(|(row, sandbox)| {
+        let dash = || "-".to_owned();
+        vec![
+            sandbox.record.id.clone(),
+            row.name.to_owned(),
+            row.status.to_owned(),
+            row.workspaces.into_iter().next().unwrap_or_else(dash),
+            row.socket_path.unwrap_or_else(dash),
+            row.sandbox_count.to_string(),
+            row.agent.to_owned(),
+        ]
+    });
+    table::layout(&head, cells)
 }

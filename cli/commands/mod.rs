@@ -1,18 +1,26 @@
 //! One file a command.
 
+mod completion;
 mod create;
+mod diff;
+mod doctor;
 mod exec;
 mod inspect;
 mod internal;
+mod legacy;
 mod ls;
+mod metadata;
 mod network_log;
 mod network_proxy;
 mod policy;
 mod prepare;
 mod proxy;
+mod reset;
 mod rm;
 mod run;
+mod save;
 mod stop;
+mod template;
 mod version;
 
 use crate::args::{Command, NetworkCommand, PolicyCommand};
@@ -33,6 +41,14 @@ pub(crate) fn run(command: Command) -> Outcome {
         Command::Policy(PolicyCommand::Check(args)) => policy::check(&args),
         Command::Proxy(args) => proxy::run(args),
         Command::Prepare(options) => prepare::run(&options),
+        Command::Reset(args) => reset::run(&args),
+        Command::Save(args) => save::run(&args),
+        Command::Diff(args) => diff::run(&args),
+        Command::Template(command) => template::run(command),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Legacy(command) => legacy::run(command),
+        Command::Completion(args) => completion::run(&args),
+        Command::DockerCliPluginMetadata => metadata::run(),
         Command::Version => version::run(),
         Command::Internal(command) => internal::run(command),
     }

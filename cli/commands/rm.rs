@@ -25,7 +25,7 @@ pub(super) fn run(args: &NamesArgs) -> Outcome {
 }
 
 /// Removes a sandbox, also one whose record is damaged.
-fn remove(paths: &Paths, name: &SandboxName) -> Result<(), Failure> {
+pub(super) fn remove(paths: &Paths, name: &SandboxName) -> Result<(), Failure> {
     if let Ok(Some(sandbox)) = paths.find(name) {
         lifecycle::stop(paths, &sandbox)?;
     }

@@ -19,3 +19,4 @@ mod microvm;
 mod origin;
 mod promises;
 mod support;
+mod upkeep;

@@ -9,6 +9,7 @@ use crate::tool;
 
 mod build;
 pub mod disk;
+pub mod inventory;
 mod npm;
 pub mod oci;
 mod recipe;

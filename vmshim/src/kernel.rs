@@ -22,6 +22,11 @@ use tree::Tree;
 /// The cache folder for kernels.
 const KIND: &str = "kernels";
 
+/// Whether a kernel was prepared before.
+pub fn is_cached(cache: &Cache) -> bool {
+    !cache.names(KIND).is_empty()
+}
+
 /// Why there is no kernel to boot.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

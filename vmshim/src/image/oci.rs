@@ -23,6 +23,7 @@ mod digest;
 mod download;
 mod entry;
 mod erofs;
+mod export;
 mod layer;
 mod local;
 mod manifest;
@@ -41,12 +42,17 @@ pub use self::archive::Error as ArchiveError;
 pub use self::auth::Auth;
 pub use self::digest::{BadDigest, Digest, Mismatch};
 pub use self::entry::Error as LayerError;
+pub use self::export::{Export, write_archive};
 pub use self::manifest::{Error as DocumentError, ImageConfig};
 pub use self::pack::Error as PackError;
 pub use self::reference::{Error as ReferenceError, Reference};
 pub use self::refusal::Refusal;
 pub use self::registry::Error as RegistryError;
-pub use self::template::Template;
+pub(crate) use self::registry::KIND as LAYERS;
+#[cfg(test)]
+pub(crate) use self::template::plant;
+pub use self::template::{Template, name};
+pub(crate) use self::template::{forget_names, names};
 
 use self::store::Store;
 
@@ -182,7 +188,15 @@ fn pull(
         None => {
             let config = remote.config(&manifest)?;
             let layers = || Ok(remote.layers(cache, &manifest, &config, progress)?);
-            let made = Template::ensure(cache, &manifest.digest, &config.image, layers, progress);
+            let cached = manifest.cached_layers();
+            let made = Template::ensure(
+                cache,
+                &manifest.digest,
+                &config.image,
+                cached,
+                layers,
+                progress,
+            );
             made.inspect_err(|error| {
                 if let Error::Pack(PackError::Layer { number, source }) = error
                     && matches!(source, LayerError::Read(_))
@@ -251,7 +265,14 @@ fn import(
 ) -> Result<Template, Error> {
     let found = archive::find(path, store)?;
     let layers = || Ok(found.layers);
-    Template::ensure(cache, &found.digest, &found.config.image, layers, progress)
+    Template::ensure(
+        cache,
+        &found.digest,
+        &found.config.image,
+        Vec::new(),
+        layers,
+        progress,
+    )
 }
 
 /// Returns the template of an image that Docker, Podman or containerd has on this machine.

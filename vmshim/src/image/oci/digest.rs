@@ -16,6 +16,11 @@ impl Digest {
         Self::finish(Sha256::new_with_prefix(bytes))
     }
 
+    /// The digest of what went into `hash`.
+    pub(super) fn of_hash(hash: Sha256) -> Self {
+        Self::finish(hash)
+    }
+
     fn finish(hash: Sha256) -> Self {
         Self(
             hash.finalize()

@@ -99,6 +99,14 @@ pub(super) struct Manifest {
     pub(super) layers: Vec<Descriptor>,
 }
 
+impl Manifest {
+    /// The cache's names of the layers.
+    pub(super) fn cached_layers(&self) -> Vec<String> {
+        let digests = self.layers.iter().filter_map(|layer| layer.digest().ok());
+        digests.map(|digest| digest.file_name()).collect()
+    }
+}
+
 /// A manifest or an index of manifests.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

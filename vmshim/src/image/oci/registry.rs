@@ -28,7 +28,7 @@ const PARALLEL: usize = 4;
 const LARGEST_IMAGE: u64 = 64 << 30;
 
 /// The cache folder for compressed layers.
-const KIND: &str = "layers";
+pub(crate) const KIND: &str = "layers";
 
 /// An image in a registry.
 pub(super) struct Remote<'a> {

@@ -1,5 +1,6 @@
 //! Finished templates in the cache: `root.erofs` and, beside it, `image.json`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::digest::Digest;
 use super::layer::Layer;
 use super::manifest::ImageConfig;
-use super::{Error, pack};
+use super::{Error, Reference, pack};
 use crate::cache::{self, Cache};
 use crate::image::{KIND, root_disk};
 use crate::progress::Progress;
@@ -36,6 +37,9 @@ pub struct Template {
 struct Record {
     digest: String,
     config: ImageConfig,
+    /// Layers in the cache that it was made of.
+    #[serde(default)]
+    layers: Vec<String>,
 }
 
 impl Template {
@@ -50,6 +54,7 @@ impl Template {
         cache: &Cache,
         digest: &Digest,
         config: &ImageConfig,
+        cached: Vec<String>,
         layers: impl FnOnce() -> Result<Vec<Layer>, Error>,
         progress: &dyn Progress,
     ) -> Result<Self, Error> {
@@ -59,6 +64,7 @@ impl Template {
             let record = Record {
                 digest: digest.to_string(),
                 config: config.clone(),
+                layers: cached,
             };
             let path = draft.join("image.json");
             let json = serde_json::to_vec_pretty(&record).map_err(io::Error::other);
@@ -68,13 +74,22 @@ impl Template {
         Self::open(&dir)
     }
 
+    /// The digest of the image that the template in `dir` was made from, if it was made from one.
+    pub(crate) fn digest_of(dir: &Path) -> Option<Digest> {
+        Some(Self::open(dir).ok()?.digest)
+    }
+
+    /// The cache's names of the layers that the template in `dir` was made of.
+    pub(crate) fn layers_of(dir: &Path) -> Vec<String> {
+        read(dir).map(|record| record.layers).unwrap_or_default()
+    }
+
     fn open(dir: &Path) -> Result<Self, Error> {
         let unreadable = |source| Error::Read {
             path: dir.to_owned(),
             source,
         };
-        let bytes = fs::read(dir.join("image.json")).map_err(unreadable)?;
-        let record: Record = serde_json::from_slice(&bytes).map_err(|e| unreadable(e.into()))?;
+        let record = read(dir).map_err(unreadable)?;
         let digest = record
             .digest
             .parse()
@@ -85,6 +100,11 @@ impl Template {
             digest,
         })
     }
+}
+
+fn read(dir: &Path) -> io::Result<Record> {
+    let bytes = fs::read(dir.join("image.json"))?;
+    Ok(serde_json::from_slice(&bytes)?)
 }
 
 fn entry_name(digest: &Digest) -> String {
@@ -118,11 +138,67 @@ pub(super) fn recall(cache: &Cache, name: &str) -> Option<Template> {
 
 /// Every name that was ever remembered.
 pub(super) fn notes(cache: &Cache) -> Vec<String> {
-    let entries = fs::read_dir(cache.root().join(NAMES)).into_iter().flatten();
-    entries
-        .filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok())
-        .filter_map(|note| Some(note.trim_end().split_once(' ')?.1.to_owned()))
+    all_notes(cache)
+        .into_iter()
+        .map(|(name, ..)| name)
         .collect()
+}
+
+/// Each name with the digest that it stands for and the file that says so.
+fn all_notes(cache: &Cache) -> Vec<(String, Digest, PathBuf)> {
+    let entries = fs::read_dir(cache.root().join(NAMES)).into_iter().flatten();
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let read = |path: PathBuf| {
+        let note = fs::read_to_string(&path).ok()?;
+        let (digest, name) = note.trim_end().split_once(' ')?;
+        Some((name.to_owned(), digest.parse().ok()?, path))
+    };
+    paths.filter_map(read).collect()
+}
+
+/// The names of each image that is there or was.
+pub(crate) fn names(cache: &Cache) -> BTreeMap<Digest, Vec<String>> {
+    let mut names: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
+    let is_name = |(name, ..): &(String, Digest, PathBuf)| !name.contains(' ');
+    for (name, digest, _) in all_notes(cache).into_iter().filter(is_name) {
+        names.entry(digest).or_default().push(name);
+    }
+    names.values_mut().for_each(|names| names.sort());
+    names
+}
+
+/// Forgets the names of images whose templates are gone.
+pub(crate) fn forget_names(cache: &Cache) -> Result<(), cache::Error> {
+    for (_, digest, path) in all_notes(cache) {
+        if Template::find(cache, &digest).is_none() {
+            fs::remove_file(&path).map_err(cache::Error::at(&path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Lets `reference` stand for `template` from now on, as if it had been pulled.
+pub fn name(cache: &Cache, reference: &Reference, template: &Template) -> Result<(), cache::Error> {
+    remember(cache, &reference.to_string(), &template.digest)
+}
+
+/// A template without content, for tests.
+#[cfg(test)]
+pub(crate) fn plant(cache: &Cache, name: &str, layers: &[&str]) {
+    let digest = Digest::of(name.as_bytes());
+    let layers = layers.iter().map(|layer| (*layer).to_owned()).collect();
+    let config = ImageConfig::default();
+    let none = || Ok(Vec::new());
+    Template::ensure(
+        cache,
+        &digest,
+        &config,
+        layers,
+        none,
+        &crate::progress::Silent,
+    )
+    .unwrap();
+    remember(cache, name, &digest).unwrap();
 }
 
 /// Names hold slashes and colons, so files are called by their digests.
@@ -147,7 +223,15 @@ mod tests {
             user: "agent".to_owned(),
             ..ImageConfig::default()
         };
-        let made = Template::ensure(&cache, &digest, &config, || Ok(Vec::new()), &Silent).unwrap();
+        let made = Template::ensure(
+            &cache,
+            &digest,
+            &config,
+            Vec::new(),
+            || Ok(Vec::new()),
+            &Silent,
+        )
+        .unwrap();
         assert_eq!(recall(&cache, "x:1").unwrap(), made);
         assert_eq!(made.config, config);
         assert!(made.root.is_file());
