@@ -3,7 +3,7 @@
 CARGO ?= cargo
 BIN := target/release/sandbox
 
-.PHONY: man run test check lint fmt fuzz mutants build setup test-setup doc clean
+.PHONY: man run test check lint fmt fuzz mutants build setup test-setup bench-peers doc clean
 
 run: setup build ## boot a microVM around this folder and show what it can and cannot reach
 	@./scripts/tour $(BIN)
@@ -45,6 +45,11 @@ setup: ## install the system packages that are missing
 
 test-setup: ## install those that only the tests use, too
 	@./scripts/setup test
+
+bench-peers: ## this proxy against its peers on loopback, into benches/RESULTS.md; about half an hour (ARGS=--quick: minutes)
+	./benches/proxies/install $${CARGO_TARGET_DIR:-target}/bench
+	$(CARGO) build --release -p proxy --example appliance
+	./benches/proxies/run $(ARGS)
 
 doc: ## the crates' documentation
 	$(CARGO) doc --workspace --no-deps --open
