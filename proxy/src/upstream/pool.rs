@@ -12,7 +12,7 @@ use super::sender::{Protocol, Sender};
 use crate::gate::Permit;
 
 /// Idle HTTP/1 connections kept for one target, and for all together.
-const MAX_PER_TARGET: usize = 16;
+const MAX_PER_TARGET: usize = 128;
 const MAX_TOTAL: usize = 256;
 
 /// HTTP/2 connections kept, one for each target.
