@@ -11,19 +11,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [listen, config, ca_dir] =
         <[String; 3]>::try_from(std::env::args().skip(1).collect::<Vec<_>>())
             .map_err(|_| "usage: appliance LISTEN CONFIG CA-DIR")?;
-    let threads = std::env::var("WORKERS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(2);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
+        .worker_threads(number("WORKERS").unwrap_or(2))
         .enable_all()
         .build()?;
     runtime.block_on(async {
         let mut options = Options::new("appliance", config, ca_dir);
         options.log = std::env::var_os("LOG").map(Into::into);
         options.trust = std::env::var_os("TRUST").map(Into::into);
+        if let Some(connections) = number("CONNECTIONS") {
+            options.limits.connections = connections;
+        }
         let proxy = Proxy::start(options).await?;
         Ok(proxy.serve(TcpListener::bind(listen).await?).await?)
     })
+}
+
+fn number(variable: &str) -> Option<usize> {
+    std::env::var(variable).ok()?.parse().ok()
 }

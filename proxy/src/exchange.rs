@@ -179,7 +179,19 @@ async fn exchange(
         true => terms::injections(context, &asked.target),
         false => Vec::new(),
     };
-    let scrub = credentials::apply(context, &injections, &mut request, record).await?;
+    let scrub = match injections.is_empty() {
+        true => None,
+        // COST: boxed, because most requests do without.
+        false => {
+            Box::pin(credentials::apply(
+                context,
+                &injections,
+                &mut request,
+                record,
+            ))
+            .await?
+        }
+    };
     let key = Key {
         target: asked.target.clone(),
         tls: asked.tls,

@@ -150,7 +150,15 @@ impl Gate {
         if let Some(route) = self.kept(target, snapshot.generation) {
             return Ok(route);
         }
-        let snapshot = Arc::clone(&snapshot);
+        // COST: boxed, so that the many requests to a kept route do not carry the state of a lookup.
+        Box::pin(self.admit_anew(Arc::clone(&snapshot), target)).await
+    }
+
+    async fn admit_anew(
+        &self,
+        snapshot: Arc<Snapshot>,
+        target: &Target,
+    ) -> Result<Arc<Route>, Refusal> {
         let host = snapshot.policy.admit_host(target);
         if !host.action.is_allow() {
             return Err(Refusal::Host(ruling(&snapshot, host.reason)));

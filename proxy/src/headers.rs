@@ -5,26 +5,27 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use crate::credentials::is_credential;
 
 /// Fields that belong to one connection and never cross (RFC 9110 §7.6.1, and what practice adds).
-const HOP_BY_HOP: [HeaderName; 7] = [
-    header::CONNECTION,
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::PROXY_AUTHORIZATION,
-    header::PROXY_AUTHENTICATE,
-    HeaderName::from_static("proxy-connection"),
-];
-
-/// Fields that hyper has no constant for and that never cross either.
-const NEVER: [&str; 4] = [
-    "keep-alive",
-    "http2-settings",
-    "proxy-authentication-info",
-    "proxy-status",
-];
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+            | "proxy-authorization"
+            | "proxy-authenticate"
+            | "proxy-connection"
+            | "keep-alive"
+            | "http2-settings"
+            | "proxy-authentication-info"
+            | "proxy-status"
+    )
+}
 
 /// An origin must not send clients around the proxy (RFC 7838), nor open a second protocol.
-const ANSWER_NEVER: [&str; 2] = ["alt-svc", "alternate-protocol"];
+fn leads_astray(name: &HeaderName) -> bool {
+    matches!(name.as_str(), "alt-svc" | "alternate-protocol")
+}
 
 /// Trailer fields that cross: end-to-end metadata that frames, routes and authenticates nothing (RFC 9110 §6.5.1).
 fn trailer_crosses(name: &HeaderName) -> bool {
@@ -108,7 +109,7 @@ pub(crate) fn answer(fields: HeaderMap) -> HeaderMap {
     let mut out = HeaderMap::with_capacity(fields.len());
     copy(fields, &mut out, |name| {
         !is_hop_by_hop(name)
-            && !ANSWER_NEVER.contains(&name.as_str())
+            && !leads_astray(name)
             && name != header::TRAILER
             && !named.contains(name)
     });
@@ -169,10 +170,6 @@ fn copy(from: HeaderMap, to: &mut HeaderMap, keep: impl Fn(&HeaderName) -> bool)
             to.append(name, value);
         }
     }
-}
-
-fn is_hop_by_hop(name: &HeaderName) -> bool {
-    HOP_BY_HOP.contains(name) || NEVER.contains(&name.as_str())
 }
 
 fn named_by_connection(fields: &HeaderMap) -> Vec<HeaderName> {

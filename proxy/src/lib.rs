@@ -36,6 +36,7 @@ mod route;
 mod server;
 mod session;
 mod sources;
+mod stage;
 mod stall;
 mod terms;
 mod tls;

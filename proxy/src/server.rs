@@ -31,6 +31,7 @@ use crate::request::Scope;
 use crate::resolve::Resolve;
 use crate::route;
 use crate::session::{self, Panics, Session};
+use crate::stage::Stage;
 use crate::tls::{ca, leaf::Minter, server::Acceptor, upstream::Connector};
 use crate::upstream::mirror::Mirror;
 use crate::watch;
@@ -161,10 +162,11 @@ impl Proxy {
         let admitted = open.count <= context.limits.connections as u64;
         self.context.tasks.spawn(async move {
             let _open = open;
-            match admitted {
-                true => serve(context, client).await,
-                false => turn_away(&context, client).await,
-            }
+            let first = match admitted {
+                true => Stage::step(serve(context, client)),
+                false => Stage::last(turn_away(context, client)),
+            };
+            first.run().await;
         });
     }
 
@@ -216,31 +218,33 @@ impl Drop for Open {
     }
 }
 
-/// One client connection, by its first request.
-async fn serve<I>(context: Arc<Context>, client: I)
+/// One client connection, as far as its first head, which says what comes next.
+async fn serve<I>(context: Arc<Context>, client: I) -> Option<Stage>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut guard = Guard::new(client, context.limits.clone());
     let first = tokio::select! {
         first = guard.first() => first,
-        () = context.draining.cancelled() => return,
+        () = context.draining.cancelled() => return None,
     };
     match first {
         Ok(First::Connect(head)) => {
             let (client, early) = guard.into_tunnel();
-            Box::pin(route::connect::serve(context, head, client, early)).await;
+            Some(Stage::step(route::connect::serve(
+                context, head, client, early,
+            )))
         }
         Ok(First::Request) => {
             let session = Session::new(context, Scope::Proxy, guard.shared().clone(), None);
-            Box::pin(session::http1(Arc::new(session), guard)).await;
+            Some(session::http1(Arc::new(session), guard))
         }
-        Ok(First::Closed) | Err(_) => {}
+        Ok(First::Closed) | Err(_) => None,
     }
 }
 
 /// Over the limit: an answer, without reading the question.
-async fn turn_away<I: AsyncRead + AsyncWrite + Unpin>(context: &Context, mut client: I) {
+async fn turn_away<I: AsyncRead + AsyncWrite + Unpin>(context: Arc<Context>, mut client: I) {
     let cause = Cause::Busy;
     context.recorder.begin("", "").failed(&cause);
     let denial = context.denial(&cause, None).to_bytes();

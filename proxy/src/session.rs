@@ -1,7 +1,7 @@
 //! One connection of a client, as its requests see it.
 
 use std::convert::Infallible;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,6 +20,7 @@ use crate::gate::Permit;
 use crate::http1::guard::{Guard, Shared};
 use crate::http1::head::HeadError;
 use crate::request::Scope;
+use crate::stage::Stage;
 use crate::stall;
 
 /// Bytes read ahead of a request's body, and written ahead of a slow client.
@@ -101,39 +102,41 @@ impl Session {
 }
 
 /// Serves HTTP/1 requests until the client leaves, the policy takes the connection back or the proxy stops.
-pub(crate) async fn http1<I>(session: Arc<Session>, guard: Guard<I>)
+pub(crate) fn http1<I>(session: Arc<Session>, guard: Guard<I>) -> Stage
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = service_fn(|request| {
-        let session = session.clone();
+    let serving = session.clone();
+    let service = service_fn(move |request| {
+        let session = serving.clone();
         // Taken here and not in the future: this runs when the head is read, before the next one is.
         let refused = session.shared.take_refused();
         let busy = session.shared.busy();
-        async move {
+        // COST: boxed for each request, because hyper keeps room for it as long as the connection lasts.
+        Box::pin(async move {
             Ok::<_, Infallible>(match refused {
                 Some(error) => exchange::refuse(&session.context, &session.refused(error)),
                 None => exchange::answer(session, request, busy).await,
             })
-        }
+        })
     });
     let connection = http1::Builder::new()
         .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(guard), service)
         .with_upgrades();
-    drive(&session, connection, |connection| {
+    Stage::last(drive(session, Box::pin(connection), |connection| {
         connection.graceful_shutdown()
-    })
-    .await;
+    }))
 }
 
 /// The same for HTTP/2: every stream is a request of its own, judged on its own.
-pub(crate) async fn http2<I>(session: Arc<Session>, io: I)
+pub(crate) fn http2<I>(session: Arc<Session>, io: I) -> Stage
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = service_fn(|request| {
-        let session = session.clone();
+    let serving = session.clone();
+    let service = service_fn(move |request| {
+        let session = serving.clone();
         let busy = session.shared.busy();
         async move { Ok::<_, Infallible>(exchange::answer(session, request, busy).await) }
     });
@@ -149,19 +152,20 @@ where
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING_PATIENCE)
         .serve_connection(TokioIo::new(io), service);
-    drive(&session, connection, |connection| {
+    Stage::last(drive(session, Box::pin(connection), |connection| {
         connection.graceful_shutdown()
-    })
-    .await;
+    }))
 }
 
 /// Polls `connection` to its end, and ends it when it is revoked, idle for too long, or the proxy stops.
-async fn drive<C>(session: &Session, connection: C, graceful: impl Fn(Pin<&mut C>))
-where
+async fn drive<C>(
+    session: Arc<Session>,
+    mut connection: Pin<Box<C>>,
+    graceful: impl Fn(Pin<&mut C>),
+) where
     C: Future,
 {
     let context = &*session.context;
-    let mut connection = pin!(connection);
     let mut changes = context.live.changes();
     let mut ending = false;
     let mut idle = interval_at(Instant::now() + context.limits.idle, context.limits.idle);

@@ -19,6 +19,10 @@ impl<I> Prefixed<I> {
         Self { prefix, io }
     }
 
+    pub(crate) fn prefix(&self) -> &[u8] {
+        &self.prefix
+    }
+
     pub(crate) fn into_parts(self) -> (Bytes, I) {
         (self.prefix, self.io)
     }

@@ -6,16 +6,22 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 use super::{mitm, tunnel};
-use crate::audit::{Carriage, Stage};
+use crate::audit::{self, Carriage};
 use crate::cause::Cause;
 use crate::context::Context;
 use crate::gate::Route;
 use crate::record::Record;
 use crate::request;
+use crate::stage::Stage;
 use crate::terms;
 
-/// Serves a client whose first request is the `CONNECT` in `head`, which has passed the strict check.
-pub(crate) async fn serve<I>(context: Arc<Context>, head: Bytes, mut client: I, early: Bytes)
+/// Judges the `CONNECT` in `head`, which has passed the strict check.
+pub(crate) async fn serve<I>(
+    context: Arc<Context>,
+    head: Bytes,
+    mut client: I,
+    early: Bytes,
+) -> Option<Stage>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -30,11 +36,12 @@ where
             .map_or(Cause::NotProxied, |cause| Cause::Target(cause.sentence()))),
     };
     match admitted {
-        // COST: boxed, so that a connection holds the state of what it does and not of all it might do.
-        Ok(route) if route.bypass => {
-            Box::pin(tunnel::serve(context, route, client, early, record)).await;
-        }
-        Ok(route) => Box::pin(mitm::serve(context, route, client, early, record)).await,
+        Ok(route) if route.bypass => Some(Stage::step(tunnel::serve(
+            context, route, client, early, record,
+        ))),
+        Ok(route) => Some(Stage::step(mitm::serve(
+            context, route, client, early, record,
+        ))),
         Err(cause) => {
             record.failed(&cause);
             record.finish();
@@ -42,6 +49,7 @@ where
             // The client may have gone; the line is written.
             let _ = client.write_all(&denial.to_bytes()).await;
             let _ = client.shutdown().await;
+            None
         }
     }
 }
@@ -53,7 +61,7 @@ async fn admit(
 ) -> Result<Arc<Route>, Cause> {
     record.target(target);
     context.recorder.log().check().map_err(|_| Cause::LogFull)?;
-    record.stage(Stage::Host);
+    record.stage(audit::Stage::Host);
     let route = context.gate.admit(target).await.map_err(Cause::Refused)?;
     if route.bypass {
         // Inside interception it is the requests that count.

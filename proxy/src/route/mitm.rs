@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use super::tunnel::{ESTABLISHED, hello, is_for};
-use crate::audit::Stage;
+use crate::audit;
 use crate::cause::Cause;
 use crate::context::Context;
 use crate::gate::Route;
@@ -17,6 +17,7 @@ use crate::io::prefixed::Prefixed;
 use crate::record::Record;
 use crate::request::Scope;
 use crate::session::{self, Session};
+use crate::stage::Stage;
 use crate::tls::client_hello::{ClientHello, ServerName, Sniff};
 use crate::tls::server::UNRECOGNIZED_NAME;
 use crate::upstream::connect;
@@ -25,42 +26,44 @@ use crate::upstream::sender::Protocol;
 /// Longest method a plain request in a tunnel may begin with.
 const MAX_METHOD: usize = 24;
 
-/// Serves an intercepted `CONNECT`. Its own line in the log is written only if no request comes about.
+/// Begins an intercepted `CONNECT`. Its own line in the log is written only if no request comes about.
 pub(crate) async fn serve<I>(
     context: Arc<Context>,
     route: Arc<Route>,
     mut client: I,
     early: Bytes,
     mut record: Record,
-) where
+) -> Option<Stage>
+where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    if client.write_all(ESTABLISHED).await.is_err() {
-        return;
-    }
-    record.stage(Stage::Client);
+    client.write_all(ESTABLISHED).await.ok()?;
+    record.stage(audit::Stage::Client);
     let mut first = BytesMut::from(&*early);
     let sniffed = match timeout(context.limits.head, hello(&mut client, &mut first)).await {
         Ok(Ok(sniffed)) => sniffed,
-        Ok(Err(cause)) => return record.failed(&cause),
-        Err(_) => return record.failed(&Cause::NotHttp),
+        Ok(Err(cause)) => {
+            record.failed(&cause);
+            return None;
+        }
+        Err(_) => {
+            record.failed(&Cause::NotHttp);
+            return None;
+        }
     };
+    let client = Prefixed::new(first.freeze(), client);
     match sniffed {
-        Sniff::Hello(hello) => {
-            let client = Prefixed::new(first.freeze(), client);
-            intercept(context, route, client, hello, record).await;
-        }
-        Sniff::Other if looks_like_http(&first) => {
+        Sniff::Hello(hello) => Some(Stage::step(intercept(
+            context, route, client, hello, record,
+        ))),
+        Sniff::Other if looks_like_http(client.prefix()) => {
             record.forget();
-            inside(
-                context,
-                &route,
-                false,
-                Prefixed::new(first.freeze(), client),
-            )
-            .await;
+            Some(inside(context, &route, false, client))
         }
-        Sniff::Other | Sniff::Malformed | Sniff::Partial => record.failed(&Cause::NotHttp),
+        Sniff::Other | Sniff::Malformed | Sniff::Partial => {
+            record.failed(&Cause::NotHttp);
+            None
+        }
     }
 }
 
@@ -70,13 +73,15 @@ async fn intercept<I>(
     client: Prefixed<I>,
     hello: ClientHello,
     mut record: Record,
-) where
+) -> Option<Stage>
+where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     if let Err(cause) = named(&route, &hello) {
         let (_, mut client) = client.into_parts();
         let _ = client.write_all(&UNRECOGNIZED_NAME).await;
-        return record.failed(&cause);
+        record.failed(&cause);
+        return None;
     }
     let host = match route.target.host() {
         Host::Name(name) => name.to_string(),
@@ -84,7 +89,10 @@ async fn intercept<I>(
     };
     let leaf = match context.minter.leaf(&host) {
         Ok(leaf) => leaf,
-        Err(error) => return record.failed(&Cause::Internal(error.to_string())),
+        Err(error) => {
+            record.failed(&Cause::Internal(error.to_string()));
+            return None;
+        }
     };
     let alpn = offer(&context, &route, &hello, &mut record).await;
     let handshake = context
@@ -94,11 +102,14 @@ async fn intercept<I>(
         Ok(client) => {
             record.forget();
             match Protocol::negotiated(client.get_ref().1.alpn_protocol()) {
-                Protocol::Http1 => inside(context, &route, true, client).await,
-                Protocol::Http2 => Box::pin(streams(context, &route, client)).await,
+                Protocol::Http1 => Some(inside(context, &route, true, client)),
+                Protocol::Http2 => Some(streams(context, &route, client)),
             }
         }
-        Err(error) => record.failed(&Cause::ClientTls(error.to_string())),
+        Err(error) => {
+            record.failed(&Cause::ClientTls(error.to_string()));
+            None
+        }
     }
 }
 
@@ -120,12 +131,12 @@ async fn offer(
             .await
             .unwrap_or(Protocol::Http1),
     };
-    record.stage(Stage::Client);
+    record.stage(audit::Stage::Client);
     vec![offered.alpn().to_vec()]
 }
 
 /// HTTP/2 requests inside the tunnel, all for its target.
-async fn streams<I>(context: Arc<Context>, route: &Route, client: I)
+fn streams<I>(context: Arc<Context>, route: &Route, client: I) -> Stage
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -135,11 +146,11 @@ where
     };
     let permit = route.permits.first().cloned();
     let session = Session::new(context, scope, Arc::default(), permit);
-    session::http2(Arc::new(session), client).await;
+    session::http2(Arc::new(session), client)
 }
 
 /// Requests inside the tunnel, all for its target.
-async fn inside<I>(context: Arc<Context>, route: &Route, tls: bool, client: I)
+fn inside<I>(context: Arc<Context>, route: &Route, tls: bool, client: I) -> Stage
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -154,7 +165,7 @@ where
         guard.shared().clone(),
         route.permits.first().cloned(),
     );
-    session::http1(Arc::new(session), guard).await;
+    session::http1(Arc::new(session), guard)
 }
 
 fn named(route: &Route, hello: &ClientHello) -> Result<(), Cause> {

@@ -8,12 +8,13 @@ use policy_lang::{Host, HostName, Target};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use crate::audit::{Carriage, Stage};
+use crate::audit::{self, Carriage};
 use crate::cause::Cause;
 use crate::context::Context;
 use crate::gate::{Permit, Route};
 use crate::io::relay::relay;
 use crate::record::Record;
+use crate::stage::Stage;
 use crate::tls::client_hello::{self, ServerName, Sniff};
 use crate::tls::server::UNRECOGNIZED_NAME;
 use crate::upstream::dial;
@@ -21,43 +22,42 @@ use crate::upstream::dial;
 /// The proxy's consent to a `CONNECT`.
 pub(crate) const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 
-/// Carries a bypassed `CONNECT`. The first bytes are looked at all the same: TLS must be for the host that was admitted.
+/// Opens a bypassed `CONNECT`. The first bytes are looked at all the same: TLS must be for the host that was admitted.
 pub(crate) async fn serve<I>(
     context: Arc<Context>,
     route: Arc<Route>,
     mut client: I,
     early: Bytes,
     mut record: Record,
-) where
+) -> Option<Stage>
+where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     record.admitted(&route, Carriage::Bypass);
-    record.stage(Stage::Dial);
-    let (mut origin, permit) = match Box::pin(dial(&route.permits, context.limits.connect)).await {
+    record.stage(audit::Stage::Dial);
+    let (mut origin, permit) = match dial(&route.permits, context.limits.connect).await {
         Ok(connected) => connected,
         Err(error) => {
             let cause = Cause::Dial(error);
             let _ = client
                 .write_all(&context.denial(&cause, Some(&route.target)).to_bytes())
                 .await;
-            return record.failed(&cause);
+            record.failed(&cause);
+            return None;
         }
     };
     record.dialled(permit.address());
-    if client.write_all(ESTABLISHED).await.is_err() {
-        return;
-    }
+    client.write_all(ESTABLISHED).await.ok()?;
     record.tunnel();
     record.answered(200);
-    // COST: boxed, because what it needs is given back before the tunnel becomes a long one.
-    let first = Box::pin(first_bytes(
+    let first = first_bytes(
         &route.target,
         early,
         &mut client,
         &mut origin,
         &record,
         context.limits.head,
-    ))
+    )
     .await;
     let first = match first {
         Ok(first) => first,
@@ -65,22 +65,19 @@ pub(crate) async fn serve<I>(
             if matches!(cause, Cause::ServerName { .. }) {
                 let _ = client.write_all(&UNRECOGNIZED_NAME).await;
             }
-            return record.failed(&cause);
+            record.failed(&cause);
+            return None;
         }
     };
     record.traffic().add_up(first.len());
     if origin.write_all(&first).await.is_err() {
-        return record.failed(&Cause::Closed("it took no bytes".into()));
+        record.failed(&Cause::Closed("it took no bytes".into()));
+        return None;
     }
-    carry(
-        &context,
-        Some(&permit),
-        true,
-        &mut client,
-        &mut origin,
-        record,
-    )
-    .await;
+    Some(Stage::last(async move {
+        let both = (&mut client, &mut origin);
+        carry(&context, Some(&permit), true, both.0, both.1, record).await;
+    }))
 }
 
 /// Relays until both sides are done, or the policy takes the permission back.

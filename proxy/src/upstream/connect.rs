@@ -36,10 +36,11 @@ pub(crate) async fn connection(
         record.dialled(connection.permit.address());
         return Ok(connection);
     }
-    fresh(context, route, key, record).await
+    Box::pin(fresh(context, route, key, record)).await
 }
 
-/// A new connection to the target of `route`.
+/// A new connection to the target of `route`. COST: to be boxed by who calls it, so that the many requests on kept
+/// connections do not carry the state of a handshake.
 pub(crate) async fn fresh(
     context: &Context,
     route: &Route,
@@ -98,7 +99,7 @@ pub(crate) async fn protocol(
         tls: true,
         protocol: Protocol::Http2,
     };
-    let connection = fresh(context, route, &key, record).await?;
+    let connection = Box::pin(fresh(context, route, &key, record)).await?;
     let protocol = connection.protocol();
     // A client that is then offered HTTP/1.1 only will look for it under that.
     context.pool.give(Key { protocol, ..key }, connection);
@@ -114,9 +115,7 @@ where
         .handshake::<_, RequestBody>(TokioIo::new(io))
         .await?;
     // The task ends when the sender is dropped or the origin closes; what went wrong, the request's own future tells.
-    tokio::spawn(async move {
-        let _ = connection.with_upgrades().await;
-    });
+    tokio::spawn(connection.with_upgrades());
     Ok(Sender::Http1(sender))
 }
 
@@ -132,8 +131,6 @@ where
         .max_send_buf_size(READ_BUFFER)
         .handshake::<_, RequestBody>(TokioIo::new(io))
         .await?;
-    tokio::spawn(async move {
-        let _ = connection.await;
-    });
+    tokio::spawn(connection);
     Ok(Sender::Http2(sender))
 }

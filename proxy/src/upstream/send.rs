@@ -36,7 +36,7 @@ pub(crate) async fn send(
             Some(request) if reused => request,
             _ => return Err(cause),
         };
-        connection = connect::fresh(context, route, key, record).await?;
+        connection = Box::pin(connect::fresh(context, route, key, record)).await?;
     }
 }
 
