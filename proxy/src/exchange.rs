@@ -25,7 +25,7 @@ use crate::pages;
 use crate::record::{Record, Traffic};
 use crate::request::Asked;
 use crate::route::upgraded::{self, Sides};
-use crate::session::Session;
+use crate::session::{Panics, Session};
 use crate::stall::Stall;
 use crate::terms;
 use crate::upstream::body::{Expect, Expecting, RequestBody};
@@ -68,9 +68,11 @@ pub(crate) async fn answer(
         }) => stream(&context, response, lease, expect, scrub, record, busy),
         Ok(Exchanged::Upgraded { response, sides }) => {
             session.shared.upgraded();
-            context
-                .tasks
-                .spawn(upgraded::serve(session, sides, record, busy));
+            let panics = Panics(context.clone());
+            context.tasks.spawn(async move {
+                let _panics = panics;
+                upgraded::serve(session, sides, record, busy).await;
+            });
             response.map(|()| Answer::Own(None))
         }
         Err(cause) => {

@@ -22,9 +22,12 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
     )
 }
 
-/// An origin must not send clients around the proxy (RFC 7838), nor open a second protocol.
+/// An origin must not send clients around the proxy (RFC 7838), nor speak with the proxy's own voice.
 fn leads_astray(name: &HeaderName) -> bool {
-    matches!(name.as_str(), "alt-svc" | "alternate-protocol")
+    matches!(
+        name.as_str(),
+        "alt-svc" | "alternate-protocol" | "x-sandbox-reason"
+    )
 }
 
 /// Trailer fields that cross: end-to-end metadata that frames, routes and authenticates nothing (RFC 9110 §6.5.1).
@@ -242,6 +245,7 @@ mod tests {
     fn answers() {
         let out = answer(map(&[
             ("alt-svc", "h3"),
+            ("x-sandbox-reason", "default"),
             ("proxy-authenticate", "x"),
             ("etag", "e"),
             ("connection", "close"),

@@ -218,13 +218,17 @@ where
     }
 }
 
-/// Counts a panic of the task that holds it.
+/// Counts a panic of the task that holds it, and logs it: not every task has a request whose line would tell.
 pub(crate) struct Panics(pub(crate) Arc<Context>);
 
 impl Drop for Panics {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.recorder.metrics().panicked();
+            let recorder = &self.0.recorder;
+            recorder.metrics().panicked();
+            let cause =
+                Cause::Internal("a task of the proxy panicked; its connection is closed".into());
+            recorder.begin("", "").failed(&cause);
         }
     }
 }

@@ -7,7 +7,7 @@ use policy_lang::Host;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use super::tunnel::{ESTABLISHED, hello, is_for};
+use super::tunnel::{ESTABLISHED, hello, interrupted, is_for};
 use crate::audit;
 use crate::cause::Cause;
 use crate::context::Context;
@@ -40,7 +40,14 @@ where
     client.write_all(ESTABLISHED).await.ok()?;
     record.stage(audit::Stage::Client);
     let mut first = BytesMut::from(&*early);
-    let sniffed = match timeout(context.limits.head, hello(&mut client, &mut first)).await {
+    let sniffing = tokio::select! {
+        sniffing = timeout(context.limits.head, hello(&mut client, &mut first)) => sniffing,
+        cause = interrupted(&context, route.permits.first(), false) => {
+            record.failed(&cause);
+            return None;
+        }
+    };
+    let sniffed = match sniffing {
         Ok(Ok(sniffed)) => sniffed,
         Ok(Err(cause)) => {
             record.failed(&cause);
@@ -98,7 +105,14 @@ where
     let handshake = context
         .acceptor
         .accept(leaf, alpn, client, context.limits.handshake);
-    match handshake.await {
+    let shaken = tokio::select! {
+        shaken = handshake => shaken,
+        cause = interrupted(&context, route.permits.first(), false) => {
+            record.failed(&cause);
+            return None;
+        }
+    };
+    match shaken {
         Ok(client) => {
             record.forget();
             match Protocol::negotiated(client.get_ref().1.alpn_protocol()) {

@@ -1,18 +1,18 @@
 //! Bytes passed on unread.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use policy_lang::{Host, HostName, Target};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::audit::{self, Carriage};
 use crate::cause::Cause;
 use crate::context::Context;
 use crate::gate::{Permit, Route};
 use crate::io::relay::relay;
+use crate::options::Limits;
 use crate::record::Record;
 use crate::stage::Stage;
 use crate::tls::client_hello::{self, ServerName, Sniff};
@@ -50,15 +50,18 @@ where
     client.write_all(ESTABLISHED).await.ok()?;
     record.tunnel();
     record.answered(200);
-    let first = first_bytes(
+    let opening = first_bytes(
         &route.target,
         early,
         &mut client,
         &mut origin,
         &record,
-        context.limits.head,
-    )
-    .await;
+        &context.limits,
+    );
+    let first = tokio::select! {
+        first = opening => first,
+        cause = interrupted(&context, Some(&permit), true) => Err(cause),
+    };
     let first = match first {
         Ok(first) => first,
         Err(cause) => {
@@ -100,11 +103,18 @@ pub(crate) async fn carry<C, O>(
             Err(error) if error.kind() == std::io::ErrorKind::TimedOut => Cause::Stalled,
             Err(error) => Cause::Closed(error.to_string()),
         },
-        () = revoked(context, permit, bypass) => Cause::Revoked,
         cause = traffic.spent() => cause,
-        () = context.stopped.cancelled() => Cause::Closed("the proxy stops".into()),
+        cause = interrupted(context, permit, bypass) => cause,
     };
     record.failed(&cause);
+}
+
+/// Returns when what `permit` stands for has to end, whatever its state: the policy takes it back, or the proxy stops.
+pub(crate) async fn interrupted(context: &Context, permit: Option<&Permit>, bypass: bool) -> Cause {
+    tokio::select! {
+        () = revoked(context, permit, bypass) => Cause::Revoked,
+        () = context.stopped.cancelled() => Cause::Closed("the proxy stops".into()),
+    }
 }
 
 /// Returns when a policy comes into force under which `permit` no longer stands.
@@ -128,7 +138,7 @@ async fn first_bytes<C, O>(
     client: &mut C,
     origin: &mut O,
     record: &Record,
-    deadline: Duration,
+    limits: &Limits,
 ) -> Result<Bytes, Cause>
 where
     C: AsyncRead + AsyncWrite + Unpin,
@@ -146,11 +156,16 @@ where
                 let read = read.unwrap_or(0);
                 let Some(greeting) = greeting.get(..read).filter(|_| read > 0) else { return Ok(first.freeze()) };
                 record.traffic().add_down(read);
-                client.write_all(greeting).await.map_err(|_| Cause::ClientAbort)?;
+                match timeout(limits.tunnel_idle, client.write_all(greeting)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) => return Err(Cause::ClientAbort),
+                    Err(_) => return Err(Cause::Stalled),
+                }
             }
+            () = sleep(limits.tunnel_idle) => return Err(Cause::Stalled),
         }
     }
-    match timeout(deadline, hello(client, &mut first)).await {
+    match timeout(limits.head, hello(client, &mut first)).await {
         Ok(sniff) => named(target, sniff?).map(|()| first.freeze()),
         Err(_) => Err(Cause::Stalled),
     }

@@ -14,6 +14,7 @@ mod threats;
 mod audit;
 mod connect;
 mod credentials;
+mod exhaustion;
 mod faults;
 mod framing;
 mod http2;

@@ -9,6 +9,7 @@ pub(crate) const HEADERS: u8 = 1;
 pub(crate) const PRIORITY: u8 = 2;
 pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PUSH_PROMISE: u8 = 5;
 pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
 pub(crate) const WINDOW_UPDATE: u8 = 8;
@@ -65,6 +66,7 @@ fn integer(value: usize, prefix: u32) -> Vec<u8> {
 #[derive(Debug, Clone)]
 pub(crate) struct Received {
     pub(crate) kind: u8,
+    pub(crate) flags: u8,
     pub(crate) stream: u32,
     pub(crate) payload: Vec<u8>,
 }
@@ -96,6 +98,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Tunnel<I> {
             .ok()?;
         Some(Received {
             kind: head[3],
+            flags: head[4],
             stream: u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]),
             payload,
         })
@@ -103,18 +106,22 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Tunnel<I> {
 
     /// What becomes of `stream`.
     pub(crate) async fn outcome(&mut self, stream: u32) -> Outcome {
+        self.begun(stream).await.0
+    }
+
+    /// The same, and whether the answer is over with its head.
+    pub(crate) async fn begun(&mut self, stream: u32) -> (Outcome, bool) {
         while let Some(frame) = self.frame().await {
-            match frame.kind {
-                HEADERS if frame.stream == stream => {
-                    return Outcome::Status(status(&frame.payload));
-                }
-                RST_STREAM if frame.stream == stream => return Outcome::Reset(frame.number(0)),
+            let outcome = match frame.kind {
+                HEADERS if frame.stream == stream => Outcome::Status(status(&frame.payload)),
+                RST_STREAM if frame.stream == stream => Outcome::Reset(frame.number(0)),
                 // Code 0 only says that no more streams are taken.
-                GOAWAY if frame.number(4) != 0 => return Outcome::GoAway(frame.number(4)),
-                _ => {}
-            }
+                GOAWAY if frame.number(4) != 0 => Outcome::GoAway(frame.number(4)),
+                _ => continue,
+            };
+            return (outcome, frame.flags & END_STREAM != 0);
         }
-        Outcome::Closed
+        (Outcome::Closed, true)
     }
 }
 

@@ -3,6 +3,7 @@
 //! `threats.toml` lists the threats. Each names, for each [`Adapter`], the table whose rows try it, the test that does,
 //! or the reason why it cannot be tried there. [`catalogue`] holds the list to that.
 
+mod answers;
 mod catalogue;
 mod floods;
 pub(crate) mod rig;

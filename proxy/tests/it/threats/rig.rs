@@ -133,6 +133,12 @@ impl Rig {
         }
     }
 
+    /// A tunnel to the twin in which nothing was said yet.
+    pub(crate) async fn open_tunnel(&self) -> Tunnel {
+        let authority = format!("{OPEN}:{}", self.open_plain.port());
+        self.world.connect(&authority).await.unwrap()
+    }
+
     /// A connection to the twin that nobody reads: the guard is lifted by the policy.
     async fn unguarded(&self, adapter: Adapter) -> Wire {
         let authority = format!("{OPEN}:{}", self.open(adapter).port());
