@@ -8,6 +8,7 @@
     reason = "clippy.toml allows them in test functions, but not in their helpers"
 )]
 
+mod clients;
 mod support;
 mod threats;
 

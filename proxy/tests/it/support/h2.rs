@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use http::{HeaderMap, Request, Response, Uri};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Empty, Full, StreamBody};
@@ -35,7 +36,7 @@ pub(crate) fn piped() -> (mpsc::Sender<Frame<Bytes>>, Body) {
     (sender, StreamBody::new(stream).boxed())
 }
 
-type Handler = Arc<dyn Fn(Request<Incoming>) -> Response<Body> + Send + Sync>;
+type Handler = Arc<dyn Fn(Request<Incoming>) -> BoxFuture<'static, Response<Body>> + Send + Sync>;
 
 /// Version, `:authority` or `Host`, path and fields of a request.
 type Seen = (http::Version, String, String, HeaderMap);
@@ -51,6 +52,20 @@ impl Origin {
     pub(crate) async fn start(
         config: Arc<ServerConfig>,
         handler: impl Fn(Request<Incoming>) -> Response<Body> + Send + Sync + 'static,
+    ) -> Self {
+        Self::reading(config, move |request| {
+            Box::pin(std::future::ready(handler(request)))
+        })
+        .await
+    }
+
+    /// An origin that may read a request before it answers.
+    pub(crate) async fn reading(
+        config: Arc<ServerConfig>,
+        handler: impl Fn(Request<Incoming>) -> BoxFuture<'static, Response<Body>>
+        + Send
+        + Sync
+        + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = Self {
@@ -92,7 +107,7 @@ impl Origin {
                             request.headers().clone(),
                         ));
                         let response = handler(request);
-                        async move { Ok::<_, Infallible>(response) }
+                        async move { Ok::<_, Infallible>(response.await) }
                     });
                     let io = TokioIo::new(stream);
                     let _ = match h2 {

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+    date_time_ymd,
 };
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 /// An authority that the proxy trusts for origins.
 pub(crate) struct Pki {
-    authority: CertifiedIssuer<'static, KeyPair>,
+    pub(crate) authority: CertifiedIssuer<'static, KeyPair>,
 }
 
 /// How an origin's certificate is wrong.
@@ -28,6 +29,7 @@ impl Pki {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         Self {
             authority: CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap(),
         }
@@ -50,6 +52,7 @@ impl Pki {
         };
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
+        params.use_authority_key_identifier_extension = true;
         if flaw == Flaw::Expired {
             params.not_before = date_time_ymd(2020, 1, 1);
             params.not_after = date_time_ymd(2021, 1, 1);
