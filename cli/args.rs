@@ -15,7 +15,8 @@ pub(crate) use network::{DefaultPolicy, NetworkCommand, NetworkLogArgs, NetworkP
 pub(crate) use policy::{CheckArgs, ExplainArgs, PolicyCommand, PolicySource};
 pub(crate) use proxy::ProxyArgs;
 pub(crate) use sandbox::{
-    CreateArgs, ExecArgs, LsArgs, NamesArgs, PullTemplate, RunArgs, SandboxOptions, TemplateOptions,
+    CreateArgs, ExecArgs, IsolationArg, LsArgs, NamesArgs, PullTemplate, RunArgs, SandboxOptions,
+    TemplateOptions,
 };
 pub(crate) use template::{
     SaveArgs, TemplateBuildArgs, TemplateCommand, TemplateLsArgs, TemplateRmArgs,

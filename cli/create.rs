@@ -66,16 +66,13 @@ pub(crate) fn create(
     if let Some(existing) = paths.find(&name)? {
         return Err(taken(&existing));
     }
-    if wanted.options.mount_docker_socket {
-        return Err(no_docker_socket());
-    }
     let settings = Settings::of(&wanted.options)?;
     warnings::workspaces(&folders);
     policy_file::ensure_default(paths)?;
     // Refuse a broken default policy now, not at the first start.
     let policy = policy_file::read(&paths.default_policy())?;
     let template = Template::choose(wanted.agent.template, &wanted.options.template)?;
-    let made = lifecycle::prepare(paths, &template, progress)?;
+    let made = lifecycle::prepare(paths, &template, settings.isolation, progress)?;
     let record = Record {
         version: RECORD_VERSION,
         id: new_id()?,
@@ -121,13 +118,6 @@ fn taken(existing: &Sandbox) -> Failure {
     .help(format!(
         "go back into it with `sandbox run {name}`, or choose another name with --name"
     ))
-}
-
-/// A socket of the host's is no part of a machine of its own.
-fn no_docker_socket() -> Failure {
-    Failure::new("a microVM cannot have the host's Docker socket")
-        .help("leave out --mount-docker-socket: a template with Docker gives the sandbox a daemon of its own")
-        .code(USAGE)
 }
 
 /// Twelve hexadecimal digits.

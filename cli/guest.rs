@@ -29,7 +29,21 @@ pub(crate) fn shares(record: &Record) -> Vec<Share> {
     let volumes = volumes.map(|volume| share(&volume.host, &volume.guest, volume.read_only));
     let keys = ssh_keys(record.settings.credentials);
     let keys = keys.map(|dir| share(&dir, &Path::new(HOME).join(".ssh"), true));
-    folders.chain(volumes).chain(keys).collect()
+    let docker = record.settings.docker_socket.then(docker_socket);
+    let docker = docker.map(|socket| share(&socket, Path::new(DOCKER_SOCKET), false));
+    folders.chain(volumes).chain(keys).chain(docker).collect()
+}
+
+/// Where Docker's daemon listens unless the caller's environment says otherwise.
+const DOCKER_SOCKET: &str = "/var/run/docker.sock";
+
+/// The host's. Whether the caller may use it is for the host's permissions to say.
+fn docker_socket() -> std::path::PathBuf {
+    let named = std::env::var("DOCKER_HOST").unwrap_or_default();
+    named
+        .strip_prefix("unix://")
+        .unwrap_or(DOCKER_SOCKET)
+        .into()
 }
 
 /// The caller's own folder of SSH keys, where `--credentials host` shares it.

@@ -12,10 +12,11 @@ use proxy::credentials::Handed;
 use serde_json::Value;
 use vmshim::cache::Cache;
 use vmshim::client::{self, Client};
+use vmshim::container;
 use vmshim::image::disk;
 use vmshim::kernel;
 use vmshim::lock::Lock;
-use vmshim::spec::{AccelChoice, Caller, STOP_GRACE, Socket, Spec};
+use vmshim::spec::{AccelChoice, Caller, Isolation, STOP_GRACE, Socket, Spec};
 use vmshim::status::State;
 
 use crate::credentials;
@@ -27,6 +28,9 @@ use crate::template::{Made, Template};
 
 /// How long a supervisor may take to open its socket; it does so before anything slow.
 const SOCKET_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How long a proxy that never answers is waited for.
+const PROXY_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Runs the client's side of a conversation.
 pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
@@ -46,10 +50,13 @@ fn told(error: client::Error) -> Failure {
 pub(crate) fn prepare(
     paths: &Paths,
     template: &Template,
+    isolation: Isolation,
     progress: &Progress,
 ) -> Result<Made, Failure> {
     let cache = Cache::new(paths.cache());
-    kernel_of(&cache, progress)?;
+    if isolation == Isolation::MicroVm {
+        kernel_of(&cache, progress)?;
+    }
     template.ensure(&cache, progress)
 }
 
@@ -87,16 +94,29 @@ pub(crate) fn ensure_running(
         // What was to be told of a start was told when it happened.
         if client.status().await.map_err(told)?.state != State::Ready {
             client.wait_ready(progress).await.map_err(told)?;
+            await_proxy(&admin_socket(&runtime_dir)).await;
         }
         Ok(client)
     })
+}
+
+/// Waits until the proxy answers, too: a container is there before it. One that cannot start is told of
+/// by its own log and by `inspect`; programs inside run all the same.
+async fn await_proxy(admin: &Path) {
+    let deadline = Instant::now() + PROXY_DEADLINE;
+    while proxy::admin::status(admin).is_err() && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// Everything that the supervisor must know.
 fn spec(paths: &Paths, sandbox: &Sandbox, progress: &Progress) -> Result<Spec, Failure> {
     let record = &sandbox.record;
     let settings = &record.settings;
-    let (kernel, initramfs) = kernel_of(&Cache::new(paths.cache()), progress)?;
+    let (kernel, initramfs) = match settings.isolation {
+        Isolation::MicroVm => kernel_of(&Cache::new(paths.cache()), progress)?,
+        Isolation::Container => Default::default(),
+    };
     if !record.image.exists() {
         return Err(Failure::new(format!(
             "the template of `{}` is gone: `{}`",
@@ -106,10 +126,12 @@ fn spec(paths: &Paths, sandbox: &Sandbox, progress: &Progress) -> Result<Spec, F
         .help("put it back, or remove the sandbox and make it again"));
     }
     let data_disk = sandbox.dir.join("data.img");
-    disk::ensure(&data_disk, u64::from(settings.disk_gib) << 30).map_err(|error| {
-        let help = error.help();
-        Failure::of(&error).maybe_help(help)
-    })?;
+    if settings.isolation == Isolation::MicroVm {
+        disk::ensure(&data_disk, u64::from(settings.disk_gib) << 30).map_err(|error| {
+            let help = error.help();
+            Failure::of(&error).maybe_help(help)
+        })?;
+    }
     let authority = proxy::ca::ensure(&sandbox.ca_dir()).map_err(|error| Failure::of(&error))?;
     let runtime_dir = paths.runtime(&record.id)?;
     let program = std::env::current_exe()
@@ -136,6 +158,7 @@ fn spec(paths: &Paths, sandbox: &Sandbox, progress: &Progress) -> Result<Spec, F
         hostname: record.name.as_str().replace(['_', '+', '.'], "-"),
         ca_pem: Some(authority.pem().to_owned()),
         env: guest::env(record),
+        isolation: settings.isolation,
         accel: accel()?,
         proxy_command: internal(&[
             "proxy".as_ref(),
@@ -247,6 +270,16 @@ pub(crate) fn stop(paths: &Paths, sandbox: &Sandbox) -> Result<(), Failure> {
             Err(error) => Err(told(error)),
         }
     })
+}
+
+/// Removes what of a stopped sandbox belongs to its container's users rather than to the caller.
+pub(crate) fn forget_container(sandbox: &Sandbox) -> Result<(), Failure> {
+    if sandbox.record.settings.isolation == Isolation::MicroVm {
+        return Ok(());
+    }
+    let removed = container::Ids::of(Caller::current())
+        .and_then(|ids| container::remove_root(&container::root_dir(&sandbox.dir), &ids));
+    removed.map_err(|error| Failure::of(&error).maybe_help(error.help()))
 }
 
 /// Makes the proxy of a running sandbox read its policy now, and waits until it has.

@@ -14,6 +14,7 @@ mod environment;
 mod git;
 mod guest;
 mod inside;
+mod isolation;
 mod legacy;
 mod lifecycle;
 mod name;

@@ -1,10 +1,11 @@
 //! What is fixed when a sandbox is made, besides its name, its agent and its folders.
 
 use serde::{Deserialize, Serialize};
-use vmshim::spec::Publish;
+use vmshim::spec::{Isolation, Publish};
 
 use crate::args::SandboxOptions;
 use crate::environment;
+use crate::isolation;
 use crate::report::Failure;
 use crate::volume::Volume;
 
@@ -44,11 +45,17 @@ pub(crate) struct Settings {
     pub(crate) credentials: Credentials,
     #[serde(default)]
     pub(crate) publish: Vec<Publish>,
+    #[serde(default)]
+    pub(crate) isolation: Isolation,
+    /// Whether the host's Docker socket is shared.
+    #[serde(default)]
+    pub(crate) docker_socket: bool,
 }
 
 impl Settings {
     /// What the caller asked for, and the defaults.
     pub(crate) fn of(options: &SandboxOptions) -> Result<Self, Failure> {
+        let isolation = isolation::choose(options)?;
         let volumes = options.volume.iter().map(|volume| volume.resolve());
         Ok(Self {
             cpus: options.cpus.unwrap_or_else(default_cpus),
@@ -59,6 +66,8 @@ impl Settings {
             env: environment::collect(&options.env, &options.env_file)?,
             credentials: options.credentials.unwrap_or_default(),
             publish: options.publish.iter().map(|publish| publish.0).collect(),
+            isolation,
+            docker_socket: options.mount_docker_socket,
         })
     }
 
@@ -88,6 +97,10 @@ impl Settings {
             (
                 "--hide",
                 !options.hide.is_empty() && asked.hide != self.hide,
+            ),
+            (
+                "--isolation",
+                options.isolation.is_some() && asked.isolation != self.isolation,
             ),
             (
                 "--credentials",

@@ -19,6 +19,9 @@ pub(crate) struct SandboxOptions {
     pub(crate) name: Option<SandboxName>,
     #[command(flatten)]
     pub(crate) template: TemplateOptions,
+    /// What keeps the agent in [default: $SANDBOX_ISOLATION, or microvm]
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub(crate) isolation: Option<IsolationArg>,
 
     /// Share a folder at another path inside; `:ro` if the agent may only read it
     #[arg(short, long, value_name = "HOST:INSIDE[:ro]", help_heading = "Folders")]
@@ -59,6 +62,14 @@ pub(crate) struct SandboxOptions {
         help_heading = "Resources"
     )]
     pub(crate) publish: Vec<PublishArg>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum IsolationArg {
+    /// A virtual machine with a kernel of its own
+    Microvm,
+    /// A container: faster to start and without KVM, but it shares this machine's kernel
+    Container,
 }
 
 /// Where the root file system comes from.

@@ -28,6 +28,7 @@ pub(super) fn run(args: &NamesArgs) -> Outcome {
 pub(super) fn remove(paths: &Paths, name: &SandboxName) -> Result<(), Failure> {
     if let Ok(Some(sandbox)) = paths.find(name) {
         lifecycle::stop(paths, &sandbox)?;
+        lifecycle::forget_container(&sandbox)?;
     }
     let dir = paths.sandbox(name);
     let cannot = |error| Failure::doing(format!("cannot remove `{}`", dir.display()), &error);

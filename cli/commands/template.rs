@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 use vmshim::cache::Cache;
 use vmshim::image::inventory::{self, Entry, Source};
+use vmshim::spec::Isolation;
 
 use crate::args::TemplateRmArgs;
 use crate::args::{TemplateBuildArgs, TemplateCommand, TemplateLsArgs, TemplateOptions};
@@ -37,7 +38,7 @@ pub(super) fn prepare(own: &str, options: &TemplateOptions) -> Outcome {
     let paths = Paths::from_env()?;
     let template = Template::choose(own, options)?;
     let progress = Progress::new();
-    let made = lifecycle::prepare(&paths, &template, &progress)?;
+    let made = lifecycle::prepare(&paths, &template, Isolation::MicroVm, &progress)?;
     drop(progress);
     report::print(made.root.display())?;
     Ok(ExitCode::SUCCESS)

@@ -89,6 +89,16 @@ impl Session {
         self.request(&Request::Exec(exec.clone())).await
     }
 
+    /// Connects to a TCP port of the guest's loopback interface. The stream carries the connection's bytes.
+    pub async fn reach(&self, port: u16) -> Result<Stream, GuestError> {
+        let mut stream = self.request(&Request::Reach { port }).await?;
+        match answer(&mut stream).await? {
+            Reply::Reached => Ok(stream),
+            Reply::Failed(sentence) => Err(GuestError::Refused(printable(&sentence))),
+            _ => Err(GuestError::Unexpected),
+        }
+    }
+
     /// Asks the guest to end its programs, allowing them so long, and to power off. Returns when it has
     /// begun; the VMM ends when it has done.
     pub async fn shutdown(&self, grace: Duration) -> Result<(), GuestError> {
@@ -115,7 +125,7 @@ impl Waiting {
         match answer(&mut self.stream).await? {
             Reply::Ready(timings) => Ok(timings),
             Reply::Failed(sentence) => Err(GuestError::Refused(printable(&sentence))),
-            Reply::Hello(_) | Reply::Stopping => Err(GuestError::Unexpected),
+            Reply::Hello(_) | Reply::Stopping | Reply::Reached => Err(GuestError::Unexpected),
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod cache;
 pub mod channel;
 pub mod client;
 pub mod confine;
+pub mod container;
 mod control;
 pub mod engine;
 pub mod guest;

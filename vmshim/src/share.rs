@@ -28,10 +28,13 @@ use virtiofsd::vhost_user::VhostUserFsBackendBuilder;
 use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
 
 mod guard;
+mod hidden;
+mod listing;
 
 use crate::confine::{self, Enforced, Files};
 use crate::spec::Caller;
 use guard::Guard;
+pub use hidden::Hidden;
 
 /// What the guest's user `agent` is called by number.
 const AGENT: u32 = 1000;
@@ -55,6 +58,9 @@ pub struct ShareArgs {
     pub dir: PathBuf,
     /// Whether the guest may only read.
     pub read_only: bool,
+    /// Files that the guest must not see, as lines of gitignore(5).
+    #[serde(default)]
+    pub hide: Vec<String>,
     /// The user that the guest's users act as.
     pub caller: Caller,
     /// How the process is fenced in.
@@ -95,6 +101,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// A pattern of hidden files can't be understood, so nothing is served.
+    #[error("the files to hide can't be told")]
+    Hide(#[from] ignore::Error),
     /// Something else was in the way.
     #[error("the server of a shared folder failed: {0}")]
     Server(String),
@@ -123,6 +132,10 @@ impl Error {
 pub fn serve(args: &ShareArgs) -> Result<(), Error> {
     let parent = Pid::from_raw(args.parent).ok_or(confine::Error::Orphan)?;
     confine::die_with(parent)?;
+    let hidden = match args.hide.as_slice() {
+        [] => None,
+        patterns => Some(Arc::new(Hidden::new(patterns)?)),
+    };
     let limit = setup_rlimit_nofile(Some(most_files()?)).map_err(Error::server)?;
     let (listener, config) = enter(args)?;
     let config = passthrough::Config {
@@ -135,9 +148,11 @@ pub fn serve(args: &ShareArgs) -> Result<(), Error> {
         source,
     };
     if args.read_only {
-        run(PassthroughFsRo::new(config).map_err(opened)?, listener)
+        let fs = PassthroughFsRo::new(config).map_err(opened)?;
+        run(Guard { fs, hidden }, listener)
     } else {
-        run(PassthroughFs::new(config).map_err(opened)?, listener)
+        let fs = PassthroughFs::new(config).map_err(opened)?;
+        run(Guard { fs, hidden }, listener)
     }
 }
 
@@ -287,12 +302,12 @@ fn announce() -> io::Result<()> {
     io::stdout().flush()
 }
 
-fn run<F>(fs: F, mut listener: Listener) -> Result<(), Error>
+fn run<F>(fs: Guard<F>, mut listener: Listener) -> Result<(), Error>
 where
-    F: FileSystem + SerializableFileSystem + Send + Sync + 'static,
+    F: FileSystem<Inode = u64> + SerializableFileSystem + Send + Sync + 'static,
 {
     let backend = VhostUserFsBackendBuilder::default()
-        .build(Guard(fs))
+        .build(fs)
         .map_err(Error::server)?;
     let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
     let mut daemon = VhostUserDaemon::new("virtiofs".to_owned(), Arc::new(backend), memory)

@@ -52,6 +52,9 @@ pub struct Spec {
     pub ca_pem: Option<String>,
     /// Environment variables of every program in the guest.
     pub env: Vec<(String, String)>,
+    /// What keeps the guest in.
+    #[serde(default)]
+    pub isolation: Isolation,
     /// How the guest's instructions are carried out.
     pub accel: AccelChoice,
     /// The proxy's program and arguments; it finds the data channel by itself. None runs without a proxy.
@@ -103,6 +106,17 @@ impl Caller {
             gid: rustix::process::getegid().as_raw(),
         }
     }
+}
+
+/// What keeps a guest in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// A virtual machine with a kernel of its own.
+    #[default]
+    MicroVm,
+    /// A container: the host's kernel, with a user namespace and no network.
+    Container,
 }
 
 /// How the guest's instructions are to be carried out.
@@ -254,6 +268,7 @@ pub(crate) mod tests {
             hostname: "demo".into(),
             ca_pem: None,
             env: vec![("A".into(), "b".into())],
+            isolation: Isolation::MicroVm,
             accel: AccelChoice::Auto,
             proxy_command: vec!["proxy".into(), "--x".into()],
             proxy_input: None,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Accel;
+use crate::spec::Publish;
 
 /// The state of a sandbox that has a supervisor, and what people should know about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +20,9 @@ pub struct Status {
     pub pid: u32,
     /// The VMM's process, while there is one.
     pub vmm_pid: Option<u32>,
+    /// Ports of the guest, and where the host really listens for each.
+    #[serde(default)]
+    pub published: Vec<Publish>,
 }
 
 /// What a sandbox is doing.

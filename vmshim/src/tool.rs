@@ -191,7 +191,7 @@ pub fn installed(program: &str) -> bool {
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
-fn search_path(path: Option<&OsStr>) -> std::ffi::OsString {
+pub(crate) fn search_path(path: Option<&OsStr>) -> std::ffi::OsString {
     let mut all = path.unwrap_or_default().to_owned();
     if !all.is_empty() {
         all.push(":");

@@ -82,6 +82,15 @@ async fn a_guest_is_greeted_configured_used_and_stopped() {
                         assert_eq!(exec.argv, ["ls"]);
                         stream.write_all(b"frames").await.unwrap();
                     }
+                    Request::Reach { port: 80 } => {
+                        message::write(&mut stream, &Reply::Reached).await.unwrap();
+                        stream.write_all(b"bytes").await.unwrap();
+                    }
+                    Request::Reach { port } => {
+                        let sentence = format!("nothing on \u{1b}{port}");
+                        let failed = Reply::Failed(sentence);
+                        message::write(&mut stream, &failed).await.unwrap();
+                    }
                     Request::Shutdown { grace_ms } => {
                         assert_eq!(grace_ms, 1500);
                         message::write(&mut stream, &Reply::Stopping).await.unwrap();
@@ -108,6 +117,12 @@ async fn a_guest_is_greeted_configured_used_and_stopped() {
             let mut stream = session.exec(&exec).await.unwrap();
             stream.read_to_string(&mut text).await.unwrap();
             assert_eq!(text, "frames");
+            let mut text = String::new();
+            let mut stream = session.reach(80).await.unwrap();
+            stream.read_to_string(&mut text).await.unwrap();
+            assert_eq!(text, "bytes");
+            let error = session.reach(81).await.unwrap_err();
+            assert_eq!(error.to_string(), "nothing on \u{fffd}81");
             session.shutdown(Duration::from_millis(1500)).await.unwrap();
         }
     })

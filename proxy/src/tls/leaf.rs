@@ -108,10 +108,7 @@ fn params(host: &str) -> Result<CertificateParams, rcgen::Error> {
         },
     );
     params.distinguished_name = name;
-    params.subject_alt_names = vec![match host.parse::<IpAddr>() {
-        Ok(address) => SanType::IpAddress(address),
-        Err(_) => SanType::DnsName(host.try_into()?),
-    }];
+    params.subject_alt_names = names(host)?;
     params.is_ca = IsCa::ExplicitNoCa;
     params.use_authority_key_identifier_extension = true;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -119,6 +116,23 @@ fn params(host: &str) -> Result<CertificateParams, rcgen::Error> {
     params.serial_number = Some(serial());
     valid(&mut params, -BACKDATE_DAYS, VALID_DAYS);
     Ok(params)
+}
+
+/// The host as clients may have called it: `localhost` is this machine also under Docker's names.
+fn names(host: &str) -> Result<Vec<SanType>, rcgen::Error> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SanType::IpAddress(address)]);
+    }
+    let aliases: &[&str] = match host {
+        "localhost" => &["host.docker.internal", "gateway.docker.internal"],
+        _ => &[],
+    };
+    let name = |name: &str| Ok(SanType::DnsName(name.try_into()?));
+    [host]
+        .iter()
+        .chain(aliases)
+        .map(|host| name(host))
+        .collect()
 }
 
 /// 127 random bits, positive (RFC 5280 §4.1.2.2 wants a positive number of at most 20 octets).
@@ -166,6 +180,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let minter = Minter::new(ca::ensure(&dir.path().join("ca")).unwrap()).unwrap();
         (dir, minter)
+    }
+
+    #[test]
+    fn this_machine_has_dockers_names_too() {
+        let names = |host| names(host).unwrap().len();
+        assert_eq!((names("localhost"), names("localhost.example")), (3, 1));
     }
 
     #[test]

@@ -17,7 +17,9 @@ fn a_sandbox_from_creation_to_removal() {
     let roots = origin.roots();
     let vm = Running::start("life", &[("SSL_CERT_FILE", roots.to_str().unwrap())]);
 
-    workspace(&vm);
+    // Root inside is still the caller outside.
+    let by_root = workspace(&vm);
+    assert_eq!(by_root, fs::metadata(vm.home.path()).unwrap().uid());
     commands(&vm);
     no_way_around(&vm);
     policy(&vm, &origin);
@@ -25,9 +27,56 @@ fn a_sandbox_from_creation_to_removal() {
     removal(&vm);
 }
 
+/// The same commands and promises, in a container.
+#[test]
+fn a_container_from_creation_to_removal() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("hello"), "hello from outside\n").unwrap();
+    let origin = Origin::serving(folder.path());
+    let roots = origin.roots();
+    let env = [("SSL_CERT_FILE", roots.to_str().unwrap())];
+    let vm = Running::start_with("life", &env, &["--isolation", "container"]);
+
+    // Root inside is nobody outside.
+    let by_root = workspace(&vm);
+    assert!(by_root >= 100_000, "{by_root}");
+    contained(&vm);
+    commands(&vm);
+    no_way_around(&vm);
+    policy(&vm, &origin);
+    stopping_and_starting(&vm);
+    removal(&vm);
+}
+
+/// What a container's root may not do to the kernel that it shares.
+fn contained(vm: &Running) {
+    for script in [
+        "sudo sh -c 'echo x > /proc/sys/kernel/core_pattern'",
+        "sudo sh -c 'echo b > /proc/sysrq-trigger'",
+        "sudo unshare --user true",
+        "unshare --user --map-root-user true",
+        "sudo mount -t tmpfs none /mnt",
+        "sudo umount /proc/sys",
+        "sudo mknod /tmp/disk b 8 0",
+        "sudo chroot /proc/1/root true && sudo ls /proc/1/root/.docker",
+        "sudo sh -c 'echo 0 > /sys/kernel/mm/ksm/run'",
+        "cat /proc/kcore | head -c 1 | grep -q .",
+        "sudo date -s 2001-01-01",
+        "sudo hostname elsewhere",
+        "sudo dmesg",
+    ] {
+        assert_ne!(vm.inside(script).code, 0, "{script}");
+    }
+    let seen = vm
+        .ok_inside("ls -1 /proc | grep -c '^[0-9]*$'; grep -c . /proc/1/uid_map; cat /proc/1/comm");
+    assert!(!seen.contains("systemd"), "the host's processes: {seen}");
+    let filter = vm.ok_inside("grep -E '^(Seccomp|NoNewPrivs):' /proc/self/status");
+    assert!(filter.contains("Seccomp:\t2"), "{filter}");
+}
+
 /// The workspace is at its own path, and what either side writes belongs to the caller outside and
-/// to the agent inside.
-fn workspace(vm: &Running) {
+/// to the agent inside. Returns whose a file of the guest's root is.
+fn workspace(vm: &Running) -> u32 {
     let project = vm.home.project().canonicalize().unwrap();
     let project = project.to_str().unwrap();
     assert_eq!(vm.ok_inside("pwd").trim(), project);
@@ -46,15 +95,14 @@ fn workspace(vm: &Running) {
     assert_eq!(vm.ok_inside("cat outside.txt"), "from outside\n");
     assert_eq!(vm.ok_inside("stat -c %U outside.txt").trim(), "agent");
 
-    // Root inside is still the caller outside.
-    vm.ok_inside("sudo touch by-root");
-    let by_root = fs::metadata(vm.home.project().join("by-root")).unwrap();
-    assert_eq!(by_root.uid(), ours.uid());
-
     // A symbolic link leads nowhere outside of the folder.
     std::os::unix::fs::symlink(vm.home.path(), vm.home.project().join("out")).unwrap();
     fs::write(vm.home.path().join("secret"), "secret").unwrap();
     assert_ne!(vm.inside("cat out/secret").code, 0);
+
+    vm.ok_inside("chmod 777 . && sudo touch by-root");
+    let by_root = fs::metadata(vm.home.project().join("by-root")).unwrap();
+    by_root.uid()
 }
 
 /// `exec`: output, input, exit codes, users, environment, terminal.
@@ -137,7 +185,10 @@ fn no_way_around(vm: &Running) {
     for script in [
         "curl -sS --max-time 5 --noproxy '*' http://192.0.2.1/".to_owned(),
         "timeout 5 bash -c 'echo x > /dev/udp/192.0.2.1/53'".to_owned(),
-        "getent hosts example.com".to_owned(),
+        "curl -sS --max-time 5 --noproxy '*' --fail http://example.com/".to_owned(),
+        format!(
+            "curl -sS --max-time 5 --noproxy '*' http://host.docker.internal:{port}/ | grep -v 403"
+        ),
         "curl -sS --max-time 5 --noproxy '*' http://169.254.169.254/".to_owned(),
         "curl -sS --max-time 5 --fail http://169.254.169.254/".to_owned(),
         format!("curl -sS --max-time 5 --noproxy '*' http://127.0.0.1:{port}/"),

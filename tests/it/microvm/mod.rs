@@ -3,6 +3,7 @@
 mod clients;
 mod killed;
 mod lifecycle;
+mod unaware;
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -19,6 +20,11 @@ pub(super) struct Running {
 
 impl Running {
     pub(super) fn start(name: &'static str, env: &[(&str, &str)]) -> Self {
+        Self::start_with(name, env, &[])
+    }
+
+    /// The same, with more flags for `create`.
+    pub(super) fn start_with(name: &'static str, env: &[(&str, &str)], flags: &[&str]) -> Self {
         let running = Self {
             home: Home::new(),
             name,
@@ -27,7 +33,7 @@ impl Running {
                 .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
                 .collect(),
         };
-        running.ok(&["create", "--name", name, "shell", "."]);
+        running.ok(&[&["create", "--name", name], flags, &["shell", "."]].concat());
         running.ok(&["network", "proxy", name, "--policy", "deny"]);
         running.ok(&["run", "--detached", name]);
         running

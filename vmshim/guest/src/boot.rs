@@ -8,7 +8,8 @@
 
 mod disk;
 mod modules;
-mod network;
+pub(crate) mod netlink;
+pub(crate) mod network;
 mod root;
 mod uptime;
 
@@ -18,6 +19,7 @@ use std::os::fd::OwnedFd;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use wire::message::Timings;
 
+use crate::seat::Seat;
 pub use uptime::uptime_ms;
 
 /// Most files a process may open: what container daemons expect to find. Also what init keeps for
@@ -27,11 +29,23 @@ const MAX_FILES: u64 = 1 << 20;
 /// The machine after [`run`].
 #[derive(Debug)]
 pub struct Booted {
-    /// The data disk's root directory, which the new root cannot name. Needed to make the disk
-    /// read-only at the end.
-    pub data: OwnedFd,
+    /// What it is.
+    pub machine: Machine,
     /// What it took.
     pub timings: Timings,
+}
+
+/// What process 1 finds itself in.
+#[derive(Debug)]
+pub enum Machine {
+    /// A virtual machine of its own.
+    Vm {
+        /// The data disk's root directory, which the new root cannot name. Needed to make the disk
+        /// read-only at the end.
+        data: OwnedFd,
+    },
+    /// A container, whose root and mounts its runtime has made.
+    Container,
 }
 
 /// A step of the boot that failed.
@@ -73,5 +87,22 @@ pub fn run() -> Result<Booted, BootError> {
     };
     setrlimit(Resource::Nofile, files).step("raise the limit of open files")?;
     timings.root_ms = Some(uptime_ms());
-    Ok(Booted { data, timings })
+    let machine = Machine::Vm { data };
+    Ok(Booted { machine, timings })
+}
+
+/// What is left to do in a container.
+pub fn adopt() -> Result<(Booted, Seat), BootError> {
+    uptime::begin();
+    let started = Some(uptime_ms());
+    let timings = Timings {
+        init_ms: started,
+        modules_ms: started,
+        root_ms: started,
+        ..Timings::default()
+    };
+    let seat = Seat::take().step("meet the supervisor")?;
+    network::bring_up_loopback()?;
+    let machine = Machine::Container;
+    Ok((Booted { machine, timings }, seat))
 }

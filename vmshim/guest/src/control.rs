@@ -1,10 +1,12 @@
 //! Answering the host.
 
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::SinkExt;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::codec::FramedWrite;
 use wire::PROTOCOL;
@@ -13,7 +15,7 @@ use wire::message::{self, Configure, Exec, Hello, MessageError, Reply, Request, 
 
 use crate::boot::{Booted, uptime_ms};
 use crate::exec::{Context, Reaper, SessionError};
-use crate::{configure, console, exec, stop};
+use crate::{configure, console, exec, relay, stop};
 
 /// How long the machine waits, before it stops, for the host to have heard that it does.
 const HEARD: Duration = Duration::from_millis(500);
@@ -95,7 +97,8 @@ impl Guest {
         if !matches!(self.phase(), Phase::Booted) {
             return Err("this sandbox is configured already".to_owned());
         }
-        let env = configure::apply(config).map_err(|error| error.to_string())?;
+        let env =
+            configure::apply(config, &self.booted.machine).map_err(|error| error.to_string())?;
         let mut state = self.state();
         state.timings.ready_ms = Some(uptime_ms());
         state.phase = Phase::Ready(Context {
@@ -125,6 +128,7 @@ where
     match message::read(&mut stream).await? {
         Request::Boot => boot(stream, guest).await,
         Request::Exec(request) => run(stream, &request, guest).await,
+        Request::Reach { port } => reach(stream, port).await,
         Request::Shutdown { grace_ms } => {
             guest.state().phase = Phase::Stopping;
             message::write(&mut stream, &Reply::Stopping).await?;
@@ -148,6 +152,26 @@ where
     };
     message::write(&mut stream, &reply).await?;
     stream.shutdown().await.map_err(MessageError::Io)?;
+    Ok(())
+}
+
+/// Joins the stream to a port of this machine.
+async fn reach<S>(mut stream: S, port: u16) -> Result<(), ControlError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut tcp = match TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await {
+        Ok(tcp) => tcp,
+        Err(error) => {
+            let sentence = format!("nothing answers on port {port}: {error}");
+            message::write(&mut stream, &Reply::Failed(sentence)).await?;
+            return Ok(stream.shutdown().await.map_err(MessageError::Io)?);
+        }
+    };
+    message::write(&mut stream, &Reply::Reached).await?;
+    // How it ends is told to both ends by how their own halves end.
+    let carried = relay::exchange(&mut tcp, stream).await;
+    relay::end(&tcp, carried);
     Ok(())
 }
 

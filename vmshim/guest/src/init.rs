@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -14,37 +14,91 @@ use crate::boot::{Booted, uptime_ms};
 use crate::console;
 use crate::control::{self, Guest};
 use crate::exec::Reaper;
+use crate::names::OWN;
 use crate::port::Port;
-use crate::relay::{self, PROXY_PORT};
+use crate::relay::{self, Channel, PROXY_PORT};
+use crate::seat::Seat;
+use crate::{resolver, stop, transparent};
 
 /// Runs for the machine's life.
-pub fn run(booted: Booted) -> io::Result<Infallible> {
+pub fn run(booted: Booted, seat: Option<Seat>) -> io::Result<Infallible> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(serve(booted))
+    runtime.block_on(serve(booted, seat))
 }
 
-async fn serve(booted: Booted) -> io::Result<Infallible> {
+async fn serve(booted: Booted, seat: Option<Seat>) -> io::Result<Infallible> {
+    let (control, data) = ports(seat).await?;
     let guest = Arc::new(Guest::new(booted, Reaper::of_everything()?));
     let (connected, channel) = watch::channel(None);
     // Any address: containers inside reach the relay on their bridge, and nothing outside can, since
     // the machine has no network interface.
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, PROXY_PORT)).await?;
+    let for_the_unaware = channel.clone();
     tokio::spawn(async move {
         let error = relay::run(listener, channel).await;
         console::error("the relay to the proxy ended", &error);
     });
+    serve_the_unaware(for_the_unaware).await?;
     tokio::spawn(async move {
-        let Err(error) = keep_data(&connected).await;
+        let Err(error) = keep_data(data, &connected).await;
         console::error("the channel to the proxy ended", &error);
     });
-    keep_control(&guest).await
+    keep_control(control, &guest).await
+}
+
+/// The ports for control and data: devices, or what a container was given.
+async fn ports(seat: Option<Seat>) -> io::Result<(Port, Port)> {
+    let Some(seat) = seat else {
+        return Ok((
+            Port::open(CONTROL_PORT).await?,
+            Port::open(DATA_PORT).await?,
+        ));
+    };
+    let seated = seat.register()?;
+    tokio::spawn(async move {
+        // Nothing more is said: it becomes readable when the supervisor is gone.
+        let _ = seated.supervisor.readable().await;
+        stop::exit()
+    });
+    Ok((Port::Socket(seated.control), Port::Socket(seated.data)))
+}
+
+/// The resolver and the relay for programs that know of no proxy.
+async fn serve_the_unaware(channel: Channel) -> io::Result<()> {
+    let names = resolver::Shared::default();
+    for listener in listeners().await? {
+        let (known, channel) = (Arc::clone(&names), channel.clone());
+        tokio::spawn(async move {
+            let error = transparent::run(listener, known, channel).await;
+            console::error("the relay by name ended", &error);
+        });
+    }
+    tokio::spawn(async move {
+        let error = resolver::run(SocketAddrV4::new(OWN, resolver::PORT), names).await;
+        console::error("the resolver ended", &error);
+    });
+    Ok(())
+}
+
+/// Where connections by name arrive. A container may not load programs into the kernel; it listens
+/// itself, on the two ports that matter most.
+async fn listeners() -> io::Result<Vec<TcpListener>> {
+    let any_port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    match transparent::steer(&any_port) {
+        Ok(()) => return Ok(vec![any_port]),
+        Err(error) => console::error("only the web's ports are reached by name", &error),
+    }
+    let mut listeners = Vec::new();
+    for port in transparent::WEB_PORTS {
+        listeners.push(TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?);
+    }
+    Ok(listeners)
 }
 
 /// Answers one host process after the other.
-async fn keep_control(guest: &Arc<Guest>) -> io::Result<Infallible> {
-    let port = Port::open(CONTROL_PORT).await?;
+async fn keep_control(port: Port, guest: &Arc<Guest>) -> io::Result<Infallible> {
     loop {
         let Some(conversation) = again(port.converse().await)? else {
             continue;
@@ -60,8 +114,10 @@ async fn keep_control(guest: &Arc<Guest>) -> io::Result<Infallible> {
 }
 
 /// Gives the relay one proxy process after the other.
-async fn keep_data(connected: &watch::Sender<Option<Opener>>) -> io::Result<Infallible> {
-    let port = Port::open(DATA_PORT).await?;
+async fn keep_data(
+    port: Port,
+    connected: &watch::Sender<Option<Opener>>,
+) -> io::Result<Infallible> {
     loop {
         let Some(conversation) = again(port.converse().await)? else {
             continue;

@@ -9,8 +9,15 @@ fn main() -> ExitCode {
         console::line("this program is the init of a sandbox and runs only as process 1");
         return ExitCode::from(2);
     }
-    let error = match boot::run() {
-        Ok(booted) => match init::run(booted) {
+    let contained = std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == "container");
+    let booted = match contained {
+        true => boot::adopt().map(|(booted, seat)| (booted, Some(seat))),
+        false => boot::run().map(|booted| (booted, None)),
+    };
+    let error = match booted {
+        Ok((booted, seat)) => match init::run(booted, seat) {
             Ok(never) => match never {},
             Err(error) => error.to_string(),
         },

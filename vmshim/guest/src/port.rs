@@ -1,4 +1,4 @@
-//! The guest's end of a virtio-serial port.
+//! The guest's end of a port: virtio-serial, or a Unix socket in a container.
 
 use std::fs;
 use std::io;
@@ -9,7 +9,9 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, open};
 use tokio::io::BufStream;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::time::sleep;
+use tokio_util::either::Either;
 use wire::resync;
 
 use crate::device::Device;
@@ -23,12 +25,15 @@ const BUFFER: usize = 32 * 1024;
 
 /// An open port.
 #[derive(Debug)]
-pub(crate) struct Port {
-    file: OwnedFd,
+pub(crate) enum Port {
+    /// Of a virtual machine.
+    Device(OwnedFd),
+    /// Of a container: the host's processes connect to it, one after the other.
+    Socket(UnixListener),
 }
 
 /// A port with a conversation begun on it.
-pub(crate) type Conversation = BufStream<Device>;
+pub(crate) type Conversation = BufStream<Either<Device, UnixStream>>;
 
 impl Port {
     /// Opens the port with this name, waiting for the device to announce it.
@@ -40,34 +45,40 @@ impl Port {
             }
         };
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        Ok(Self {
-            file: open(&path, flags, Mode::empty())?,
-        })
+        Ok(Self::Device(open(&path, flags, Mode::empty())?))
     }
 
     /// Waits for a host process and agrees with it on where the conversation begins.
     pub(crate) async fn converse(&self) -> io::Result<Conversation> {
-        while self.is_hung_up()? {
-            sleep(LOOK_AGAIN).await;
-        }
-        // A registration of its own per conversation: once the runtime has seen a hang-up on one, it
-        // reports it for ever, which is what ends a conversation even if the next host is quick.
-        let device = Device::new(self.file.try_clone()?)?;
-        let mut stream = BufStream::with_capacity(BUFFER, BUFFER, device);
+        let stream = match self {
+            Self::Device(file) => Either::Left(device(file).await?),
+            Self::Socket(listener) => Either::Right(listener.accept().await?.0),
+        };
+        let mut stream = BufStream::with_capacity(BUFFER, BUFFER, stream);
         resync::io::guest(&mut stream).await?;
         Ok(stream)
     }
+}
 
-    fn is_hung_up(&self) -> io::Result<bool> {
-        let mut fds = [PollFd::new(&self.file, PollFlags::OUT)];
-        let now = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        poll(&mut fds, Some(&now))?;
-        let [fd] = fds;
-        Ok(fd.revents().contains(PollFlags::HUP))
+/// Waits for the device's host.
+async fn device(file: &OwnedFd) -> io::Result<Device> {
+    while is_hung_up(file)? {
+        sleep(LOOK_AGAIN).await;
     }
+    // A registration of its own per conversation: once the runtime has seen a hang-up on one, it
+    // reports it for ever, which is what ends a conversation even if the next host is quick.
+    Device::new(file.try_clone()?)
+}
+
+fn is_hung_up(file: &OwnedFd) -> io::Result<bool> {
+    let mut fds = [PollFd::new(file, PollFlags::OUT)];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    poll(&mut fds, Some(&now))?;
+    let [fd] = fds;
+    Ok(fd.revents().contains(PollFlags::HUP))
 }
 
 fn find(name: &str) -> io::Result<Option<PathBuf>> {

@@ -19,8 +19,27 @@ const BUFFER: usize = 32 * 1024;
 /// The channel to the proxy: `None` while there is none.
 pub type Channel = watch::Receiver<Option<Opener>>;
 
-/// Accepts connections for ever. At most [`MAX_OPEN`] at a time; more wait in the kernel's queue.
+/// Accepts connections to the proxy for ever.
 pub async fn run(listener: TcpListener, channel: Channel) -> io::Error {
+    accept(listener, channel, |mut tcp, opener| async move {
+        let carried = carry(&mut tcp, &opener).await;
+        end(&tcp, carried);
+    })
+    .await
+}
+
+async fn carry(tcp: &mut TcpStream, opener: &Opener) -> io::Result<()> {
+    let stream = opener.open().await?;
+    exchange(tcp, stream).await
+}
+
+/// Accepts connections for ever and has `carry` take each over the channel. At most [`MAX_OPEN`] at a
+/// time; more wait in the kernel's queue.
+pub(crate) async fn accept<C, F>(listener: TcpListener, channel: Channel, carry: C) -> io::Error
+where
+    C: Fn(TcpStream, Opener) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
     let free = Arc::new(Semaphore::new(MAX_OPEN));
     loop {
         let Ok(permit) = Arc::clone(&free).acquire_owned().await else {
@@ -31,9 +50,15 @@ pub async fn run(listener: TcpListener, channel: Channel) -> io::Error {
             Err(error) if is_about_one_connection(&error) => continue,
             Err(error) => return error,
         };
-        let opener = channel.borrow().clone();
+        // Without a channel it is refused at once, so that programs fail quickly and their own retries
+        // find the next proxy.
+        let Some(opener) = channel.borrow().clone() else {
+            end(&tcp, Err(io::ErrorKind::NotConnected.into()));
+            continue;
+        };
+        let carried = carry(tcp, opener);
         tokio::spawn(async move {
-            carry(tcp, opener).await;
+            carried.await;
             drop(permit);
         });
     }
@@ -47,24 +72,15 @@ fn is_about_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Carries one connection. Without a channel it is refused at once, so that programs fail quickly and
-/// their own retries find the next proxy.
-async fn carry(mut tcp: TcpStream, opener: Option<Opener>) {
-    let result = match opener {
-        Some(opener) => match opener.open().await {
-            Ok(stream) => exchange(&mut tcp, stream).await,
-            Err(error) => Err(error),
-        },
-        None => Err(io::ErrorKind::NotConnected.into()),
-    };
-    if result.is_err() {
-        // An abort stays an abort: a clean end would make a cut-off answer look complete.
+/// An abort stays an abort: a clean end would make a cut-off answer look complete.
+pub(crate) fn end(tcp: &TcpStream, carried: io::Result<()>) {
+    if carried.is_err() {
         let _ = tcp.set_zero_linger();
     }
 }
 
 /// Copies both ways, passing on each half's end by itself.
-async fn exchange<S>(tcp: &mut TcpStream, mut stream: S) -> io::Result<()>
+pub(crate) async fn exchange<S>(tcp: &mut TcpStream, mut stream: S) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

@@ -1,6 +1,7 @@
 //! Switching the machine off without losing what was written.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use rustix::system::{RebootCommand, reboot};
 use tokio::time::{Instant, sleep};
 
-use crate::boot::Booted;
+use crate::boot::{Booted, Machine};
 use crate::console;
 
 /// How often to look whether the last process has ended.
@@ -30,11 +31,20 @@ pub async fn stop(booted: &Booted, grace: Duration) {
         all_ended_within(KILL_PATIENCE).await;
     }
     rustix::fs::sync();
+    let data = match &booted.machine {
+        Machine::Vm { data } => data,
+        Machine::Container => exit(),
+    };
     unmount_all();
-    if let Err(error) = make_read_only(booted) {
+    if let Err(error) = make_read_only(data) {
         console::error("the data disk is not clean", &std::io::Error::from(error));
     }
     power_off();
+}
+
+/// Ends a container: with its first process the kernel ends all others.
+pub fn exit() -> ! {
+    std::process::exit(0)
 }
 
 /// Signals every process but this one: group 1 means kill(2)'s -1.
@@ -99,10 +109,10 @@ fn unescape(point: &str) -> String {
 }
 
 /// The root first, because it writes to the data disk.
-fn make_read_only(booted: &Booted) -> rustix::io::Result<()> {
+fn make_read_only(data: &OwnedFd) -> rustix::io::Result<()> {
     mount_remount("/", MountFlags::RDONLY, c"")?;
     let flags = FsPickFlags::FSPICK_CLOEXEC | FsPickFlags::FSPICK_EMPTY_PATH;
-    let disk = fspick(&booted.data, "", flags)?;
+    let disk = fspick(data, "", flags)?;
     fsconfig_set_flag(&disk, "ro")?;
     fsconfig_reconfigure(&disk)
 }

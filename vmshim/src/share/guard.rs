@@ -1,7 +1,7 @@
 //! What a guest may not do to a shared folder although the file system could: a rule before every request.
 //!
 //! The guest's kernel asks only what its own rules allow, but a hostile guest is its kernel and may ask anything.
-//! A name is one name, never a path. No file of the folder becomes set-user-ID or a device: on the host it would
+//! A name is one name, never a path, and never one that the caller hides. No file of the folder becomes set-user-ID or a device: on the host it would
 //! belong to the caller, who may be root.
 
 use std::ffi::CStr;
@@ -18,8 +18,15 @@ use virtiofsd::filesystem::{
 };
 use virtiofsd::fuse;
 
+use super::hidden::Hidden;
+use super::listing::Listing;
+
 /// A file system behind the rules.
-pub(super) struct Guard<F>(pub(super) F);
+pub(super) struct Guard<F> {
+    pub(super) fs: F,
+    /// `None` hides nothing, and costs nothing.
+    pub(super) hidden: Option<Arc<Hidden>>,
+}
 
 /// Set-user-ID and set-group-ID, as in `st_mode` (inode(7)).
 const SET_ID: u32 = 0o6000;
@@ -54,22 +61,20 @@ macro_rules! pass {
         )$( -> $result:ty)?;
     )*} => {$(
         fn $name$(<$generic: $bound>)?(&self, $($parameter: $type),*)$( -> $result)? {
-            self.0.$name($($parameter),*)
+            self.fs.$name($($parameter),*)
         }
     )*}
 }
 
 #[rustfmt::skip] // one signature a line, as a table
-impl<F: FileSystem> FileSystem for Guard<F> {
+impl<F: FileSystem<Inode = u64>> FileSystem for Guard<F> {
     type Inode = F::Inode;
     type Handle = F::Handle;
-    type DirIter = F::DirIter;
+    type DirIter = Listing<F::DirIter>;
 
     pass! {
         fn init(capable: FsOptions) -> io::Result<FsOptions>;
         fn destroy();
-        fn forget(ctx: Context, inode: F::Inode, count: u64);
-        fn batch_forget(ctx: Context, requests: Vec<(F::Inode, u64)>);
         fn getattr(ctx: Context, inode: F::Inode, handle: Option<F::Handle>) -> io::Result<(fuse::Attr, Duration)>;
         fn readlink(ctx: Context, inode: F::Inode) -> io::Result<Vec<u8>>;
         fn open(ctx: Context, inode: F::Inode, kill_priv: bool, flags: u32) -> io::Result<(Option<F::Handle>, OpenOptions)>;
@@ -85,7 +90,6 @@ impl<F: FileSystem> FileSystem for Guard<F> {
         fn listxattr(ctx: Context, inode: F::Inode, size: u32) -> io::Result<ListxattrReply>;
         fn removexattr(ctx: Context, inode: F::Inode, name: &CStr) -> io::Result<()>;
         fn opendir(ctx: Context, inode: F::Inode, flags: u32) -> io::Result<(Option<F::Handle>, OpenOptions)>;
-        fn readdir(ctx: Context, inode: F::Inode, handle: F::Handle, size: u32, offset: u64) -> io::Result<F::DirIter>;
         fn fsyncdir(ctx: Context, inode: F::Inode, datasync: bool, handle: F::Handle) -> io::Result<()>;
         fn releasedir(ctx: Context, inode: F::Inode, flags: u32, handle: F::Handle) -> io::Result<()>;
         fn access(ctx: Context, inode: F::Inode, mask: u32) -> io::Result<()>;
@@ -95,57 +99,136 @@ impl<F: FileSystem> FileSystem for Guard<F> {
     }
 
     fn lookup(&self, ctx: Context, parent: F::Inode, name: &CStr) -> io::Result<Entry> {
-        check(name)?;
-        self.0.lookup(ctx, parent, name)
+        self.see(parent, name)?;
+        self.found(parent, name, self.fs.lookup(ctx, parent, name))
+    }
+
+    fn forget(&self, ctx: Context, inode: F::Inode, count: u64) {
+        self.forgotten(inode, count);
+        self.fs.forget(ctx, inode, count);
+    }
+
+    fn batch_forget(&self, ctx: Context, requests: Vec<(F::Inode, u64)>) {
+        for (inode, count) in &requests {
+            self.forgotten(*inode, *count);
+        }
+        self.fs.batch_forget(ctx, requests);
+    }
+
+    fn readdir(&self, ctx: Context, inode: F::Inode, handle: F::Handle, size: u32, offset: u64) -> io::Result<Self::DirIter> {
+        let entries = self.fs.readdir(ctx, inode, handle, size, offset)?;
+        Ok(Listing::new(entries, inode, self.hidden.as_ref()))
     }
 
     fn setattr(&self, ctx: Context, inode: F::Inode, mut attr: fuse::SetattrIn, handle: Option<F::Handle>, valid: SetattrValid) -> io::Result<(fuse::Attr, Duration)> {
         attr.mode = without_set_id(attr.mode);
-        self.0.setattr(ctx, inode, attr, handle, valid)
+        self.fs.setattr(ctx, inode, attr, handle, valid)
     }
 
     fn symlink(&self, ctx: Context, target: &CStr, parent: F::Inode, name: &CStr, extensions: Extensions) -> io::Result<Entry> {
-        check(name)?;
-        self.0.symlink(ctx, target, parent, name, extensions)
+        self.make(parent, name)?;
+        self.fs.symlink(ctx, target, parent, name, extensions)
     }
 
     fn mknod(&self, ctx: Context, parent: F::Inode, name: &CStr, mode: u32, rdev: u32, umask: u32, extensions: Extensions) -> io::Result<Entry> {
-        check(name)?;
+        self.make(parent, name)?;
         if !is_harmless(mode) {
             return Err(Errno::PERM.into());
         }
-        self.0.mknod(ctx, parent, name, without_set_id(mode), rdev, umask, extensions)
+        self.fs.mknod(ctx, parent, name, without_set_id(mode), rdev, umask, extensions)
     }
 
     fn mkdir(&self, ctx: Context, parent: F::Inode, name: &CStr, mode: u32, umask: u32, extensions: Extensions) -> io::Result<Entry> {
-        check(name)?;
-        self.0.mkdir(ctx, parent, name, without_set_id(mode), umask, extensions)
+        self.make(parent, name)?;
+        self.found(parent, name, self.fs.mkdir(ctx, parent, name, without_set_id(mode), umask, extensions))
     }
 
     fn unlink(&self, ctx: Context, parent: F::Inode, name: &CStr) -> io::Result<()> {
-        check(name)?;
-        self.0.unlink(ctx, parent, name)
+        self.see(parent, name)?;
+        self.fs.unlink(ctx, parent, name)
     }
 
     fn rmdir(&self, ctx: Context, parent: F::Inode, name: &CStr) -> io::Result<()> {
-        check(name)?;
-        self.0.rmdir(ctx, parent, name)
+        self.see(parent, name)?;
+        self.fs.rmdir(ctx, parent, name)
     }
 
     fn rename(&self, ctx: Context, from: F::Inode, old: &CStr, to: F::Inode, new: &CStr, flags: u32) -> io::Result<()> {
-        check(old)?;
-        check(new)?;
-        self.0.rename(ctx, from, old, to, new, flags)
+        self.see(from, old)?;
+        self.make(to, new)?;
+        self.may_move(from, old)?;
+        if flags & libc::RENAME_EXCHANGE != 0 {
+            self.may_move(to, new)?;
+        }
+        self.fs.rename(ctx, from, old, to, new, flags)?;
+        self.moved(ctx, to, new);
+        if flags & libc::RENAME_EXCHANGE != 0 {
+            self.moved(ctx, from, old);
+        }
+        Ok(())
     }
 
     fn link(&self, ctx: Context, inode: F::Inode, parent: F::Inode, name: &CStr) -> io::Result<Entry> {
-        check(name)?;
-        self.0.link(ctx, inode, parent, name)
+        self.make(parent, name)?;
+        self.fs.link(ctx, inode, parent, name)
     }
 
     fn create(&self, ctx: Context, parent: F::Inode, name: &CStr, mode: u32, kill_priv: bool, flags: u32, umask: u32, extensions: Extensions) -> io::Result<(Entry, Option<F::Handle>, OpenOptions)> {
+        self.make(parent, name)?;
+        self.fs.create(ctx, parent, name, without_set_id(mode), kill_priv, flags, umask, extensions)
+    }
+}
+
+/// What hiding asks of every request with a name.
+impl<F: FileSystem<Inode = u64>> Guard<F> {
+    /// A name to find: a hidden one is not there.
+    fn see(&self, parent: u64, name: &CStr) -> io::Result<()> {
         check(name)?;
-        self.0.create(ctx, parent, name, without_set_id(mode), kill_priv, flags, umask, extensions)
+        match &self.hidden {
+            Some(hidden) if hidden.hides(parent, name) => Err(Errno::NOENT.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// A name to make: a hidden one can't be.
+    fn make(&self, parent: u64, name: &CStr) -> io::Result<()> {
+        check(name)?;
+        match &self.hidden {
+            Some(hidden) if hidden.hides(parent, name) => Err(Errno::ACCESS.into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn may_move(&self, parent: u64, name: &CStr) -> io::Result<()> {
+        match &self.hidden {
+            Some(hidden) if hidden.pins(parent, name) => Err(Errno::PERM.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Remembers where a folder is that the guest is about to hold.
+    fn found(&self, parent: u64, name: &CStr, entry: io::Result<Entry>) -> io::Result<Entry> {
+        if let (Some(hidden), Ok(entry)) = (&self.hidden, &entry)
+            && entry.attr.mode & libc::S_IFMT == libc::S_IFDIR
+        {
+            hidden.found(entry.inode, parent, name);
+        }
+        entry
+    }
+
+    /// A folder has a new name: looks it up once more, to know it by that.
+    fn moved(&self, ctx: Context, parent: u64, name: &CStr) {
+        if self.hidden.is_some()
+            && let Ok(entry) = FileSystem::lookup(self, ctx, parent, name)
+        {
+            FileSystem::forget(self, ctx, entry.inode, 1);
+        }
+    }
+
+    fn forgotten(&self, inode: u64, count: u64) {
+        if let Some(hidden) = &self.hidden {
+            hidden.forgotten(inode, count);
+        }
     }
 }
 

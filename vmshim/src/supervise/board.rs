@@ -29,6 +29,7 @@ impl Board {
             timings: None,
             pid: std::process::id(),
             vmm_pid: None,
+            published: Vec::new(),
         };
         Self {
             started,

@@ -1,11 +1,12 @@
 //! Why a sandbox ended, or did not start.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::engine::accel;
 use crate::guest::GuestError;
-use crate::{lock, spec, tool};
+use crate::{container, lock, spec, tool};
 
 /// Why a sandbox ended, or did not start.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,9 @@ pub enum Error {
     /// A program is missing.
     #[error(transparent)]
     Tool(#[from] tool::Error),
+    /// There is no container.
+    #[error(transparent)]
+    Container(#[from] container::Error),
     /// A shared folder is not there any more.
     #[error("the shared folder `{}` does not exist", dir.display())]
     NoFolder {
@@ -35,6 +39,15 @@ pub enum Error {
         dir: PathBuf,
         /// What its server said.
         said: String,
+    },
+    /// A port can't be listened on.
+    #[error("`{address}` can't be published")]
+    Publish {
+        /// Where the host was to listen.
+        address: SocketAddr,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
     },
     /// The VMM ended while it was needed.
     #[error("the virtual machine ended unexpectedly: {said}")]
@@ -85,6 +98,7 @@ impl Error {
             Self::Lock(error) => error.help(),
             Self::Accel(error) => error.help(),
             Self::Tool(error) => error.help(),
+            Self::Container(error) => error.help(),
             Self::Vmm { console, .. }
             | Self::Guest { console, .. }
             | Self::Lost { console }
@@ -94,6 +108,9 @@ impl Error {
             )),
             Self::NoFolder { .. } => {
                 Some("bring it back, or remove the sandbox and create it anew".to_owned())
+            }
+            Self::Publish { .. } => {
+                Some("choose another port, or port 0 to have the system choose".to_owned())
             }
             Self::Share { .. } | Self::Io { .. } => None,
         }

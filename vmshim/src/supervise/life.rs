@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use wire::message::{Configure, Share, User};
 
+use super::publish::Ports;
 use super::shares::Shares;
 use super::vmm::{End, Vmm};
 use super::{Board, Error, console, proxy};
@@ -14,7 +15,7 @@ use crate::engine::accel::{self, Accel, Findings};
 use crate::engine::qemu::{self, Qemu};
 use crate::engine::{Engine, share_tag};
 use crate::guest::{GuestError, Session};
-use crate::spec::{AccelChoice, Socket, Spec};
+use crate::spec::{AccelChoice, Isolation, Socket, Spec};
 use crate::status::{HostClock, State, Timings};
 use crate::tool;
 
@@ -26,6 +27,7 @@ struct Means<'a> {
     engine: &'a dyn Engine,
     findings: Findings,
     patience: Patience,
+    ports: Ports,
 }
 
 /// How long a guest may take to say hello.
@@ -52,6 +54,31 @@ impl Patience {
 
 /// Starts the sandbox, waits for its end and takes everything away.
 pub(super) async fn live(spec: &Spec, board: &Arc<Board>) -> Result<(), Error> {
+    let ports = Ports::bind(&spec.publish).await?;
+    board.update(|status| status.published = ports.published());
+    let (end, ended) = oneshot::channel::<()>();
+    let proxy = tokio::spawn(proxy::keep(spec.clone(), async { drop(ended.await) }));
+    let outcome = match spec.isolation {
+        Isolation::MicroVm => boot_and_run(spec, board, ports).await,
+        Isolation::Container => contain(spec, board, &ports).await,
+    };
+    drop(end);
+    let _ = proxy.await;
+    outcome
+}
+
+/// A container from start to end.
+async fn contain(spec: &Spec, board: &Arc<Board>, ports: &Ports) -> Result<(), Error> {
+    let vmm = Vmm::contain(spec, board).await?;
+    let shares = Shares::none(spec);
+    let mut sandbox = Sandbox { shares, vmm };
+    let outcome = sandbox.run(spec, Patience::USUAL.kvm, board, ports).await;
+    sandbox.vmm.kill().await;
+    outcome
+}
+
+/// A microVM from start to end, with the means of this machine.
+async fn boot_and_run(spec: &Spec, board: &Arc<Board>, ports: Ports) -> Result<(), Error> {
     if !tool::installed(qemu::PROGRAM) {
         let (program, package) = (qemu::PROGRAM.to_owned(), qemu::PACKAGE);
         return Err(tool::Error::Missing { program, package }.into());
@@ -60,16 +87,12 @@ pub(super) async fn live(spec: &Spec, board: &Arc<Board>) -> Result<(), Error> {
         engine: &Qemu::new(),
         findings: Findings::gather(&spec.cache_dir),
         patience: Patience::USUAL,
+        ports,
     };
-    let (end, ended) = oneshot::channel::<()>();
-    let proxy = tokio::spawn(proxy::keep(spec.clone(), async { drop(ended.await) }));
-    let outcome = boot_and_run(spec, board, &means).await;
-    drop(end);
-    let _ = proxy.await;
-    outcome
+    boot_with(spec, board, &means).await
 }
 
-async fn boot_and_run(spec: &Spec, board: &Arc<Board>, means: &Means<'_>) -> Result<(), Error> {
+async fn boot_with(spec: &Spec, board: &Arc<Board>, means: &Means<'_>) -> Result<(), Error> {
     let (accel, note) = accel::decide(spec.accel, &means.findings)?;
     note.into_iter().for_each(|note| board.note(note));
     let outcome = attempt(spec, accel, board, means).await;
@@ -109,7 +132,9 @@ async fn attempt(
     board.phase("booting the guest");
     let vmm = Vmm::start(spec, accel, means.engine, board)?;
     let mut sandbox = Sandbox { shares, vmm };
-    let outcome = sandbox.run(spec, means.patience.with(accel), board).await;
+    let outcome = sandbox
+        .run(spec, means.patience.with(accel), board, &means.ports)
+        .await;
     sandbox.vmm.kill().await;
     sandbox.shares.kill().await;
     outcome
@@ -122,7 +147,13 @@ struct Sandbox {
 }
 
 impl Sandbox {
-    async fn run(&mut self, spec: &Spec, patience: Duration, board: &Board) -> Result<(), Error> {
+    async fn run(
+        &mut self,
+        spec: &Spec,
+        patience: Duration,
+        board: &Board,
+        ports: &Ports,
+    ) -> Result<(), Error> {
         let guest = tokio::select! {
             guest = boot(spec, patience, board) => match guest {
                 Ok(guest) => guest,
@@ -131,6 +162,7 @@ impl Sandbox {
             ended = self.ended() => return Err(unready(ended, spec)),
             _ = board.stopped() => return Ok(()), // nothing has run yet that could lose anything
         };
+        let _ports = ports.serve(&guest);
         let grace = tokio::select! {
             grace = board.stopped() => grace,
             ended = self.ended() => return ended.and_then(|()| calm(spec)),
@@ -302,8 +334,9 @@ mod tests {
                 kvm: Duration::from_secs(1),
                 tcg: Duration::from_millis(300),
             },
+            ports: Ports::default(),
         };
-        let error = boot_and_run(&spec, &board, &means).await.unwrap_err();
+        let error = boot_with(&spec, &board, &means).await.unwrap_err();
         let remembered = Findings::gather(dir.path()).remembered.is_some();
         (error, board.status().notes, remembered)
     }

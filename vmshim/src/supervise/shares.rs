@@ -21,10 +21,7 @@ pub(super) struct Shares {
 impl Shares {
     /// Starts the servers and waits until each is fenced in.
     pub(super) async fn start(spec: &Spec, board: &Arc<Board>) -> Result<Self, Error> {
-        let mut shares = Self {
-            servers: Vec::new(),
-            spec: spec.clone(),
-        };
+        let mut shares = Self::none(spec);
         for (n, share) in spec.shares.iter().enumerate() {
             if !share.host.is_dir() {
                 return Err(Error::NoFolder {
@@ -36,6 +33,14 @@ impl Shares {
                 .push(start_fenced(spec, n, share, board).await?);
         }
         Ok(shares)
+    }
+
+    /// No folder needs a server.
+    pub(super) fn none(spec: &Spec) -> Self {
+        Self {
+            servers: Vec::new(),
+            spec: spec.clone(),
+        }
     }
 
     /// Completes when a server ends, with the reason. Never completes when there is none.
@@ -106,6 +111,7 @@ fn start(
         parent: super::own_pid(),
         dir: share.host.clone(),
         read_only: share.read_only,
+        hide: share.hide.clone(),
         caller: spec.caller,
         fence,
     });

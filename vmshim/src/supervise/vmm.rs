@@ -4,15 +4,17 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use super::child::Helper;
+use super::contained::Container;
 use super::{Board, Error, console};
 use crate::engine::{Accel, Engine, Machine};
 use crate::helper::{self, Role, VmmArgs};
 use crate::spec::Spec;
 
-/// A running virtual machine.
+/// A running virtual machine, or the container in its place.
 pub(super) struct Vmm {
     helper: Helper,
     spec: Spec,
+    container: Option<Container>,
 }
 
 /// How a VM ended.
@@ -35,16 +37,36 @@ impl Vmm {
         let mut command = helper::command(&spec.helper_command, &role(spec, &machine, engine))
             .map_err(Error::doing("start the virtual machine"))?;
         command.stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut helper = Helper::start(command, board)?;
+        Ok(Self::watched(
+            Helper::start(command, board)?,
+            spec,
+            None,
+            board,
+        ))
+    }
+
+    /// Starts a container in the machine's place.
+    pub(super) async fn contain(spec: &Spec, board: &Arc<Board>) -> Result<Self, Error> {
+        let (helper, container) = Container::start(spec, board).await?;
+        Ok(Self::watched(helper, spec, Some(container), board))
+    }
+
+    fn watched(
+        mut helper: Helper,
+        spec: &Spec,
+        container: Option<Container>,
+        board: &Board,
+    ) -> Self {
         if let Some(stdout) = helper.process.stdout.take() {
             tokio::spawn(console::record(stdout, spec.console_log()));
         }
         let pid = helper.process.id();
         board.update(|status| status.vmm_pid = pid);
-        Ok(Self {
+        Self {
             helper,
             spec: spec.clone(),
-        })
+            container,
+        }
     }
 
     /// Waits for the machine's end. Cancel safe until it has ended.
@@ -60,7 +82,10 @@ impl Vmm {
 
     /// Ends the machine at once.
     pub(super) async fn kill(&mut self) {
-        self.helper.kill().await;
+        match &mut self.container {
+            Some(container) => container.kill(&mut self.helper).await,
+            None => self.helper.kill().await,
+        }
     }
 }
 

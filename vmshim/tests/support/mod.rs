@@ -18,7 +18,7 @@ use vmshim::cache::Cache;
 use vmshim::client::Client;
 use vmshim::image::{Recipe, Sources, disk};
 use vmshim::progress::{Event, Progress};
-use vmshim::spec::{AccelChoice, Caller, Share, Spec};
+use vmshim::spec::{AccelChoice, Caller, Isolation, Share, Spec};
 use vmshim::status::Status;
 use vmshim::{GUEST_INIT, image, kernel};
 use wire::exec::Exit;
@@ -90,6 +90,7 @@ impl Sandbox {
             hostname: "test-host".into(),
             ca_pem: None,
             env: vec![("GREETING".into(), "hello".into())],
+            isolation: Isolation::MicroVm,
             accel: AccelChoice::Auto,
             proxy_command: vec!["sleep".into(), "100000".into()],
             proxy_input: None,

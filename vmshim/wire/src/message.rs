@@ -5,6 +5,7 @@
 //! ```text
 //! Request::Boot      ◄ Hello     ► Configure     ◄ Ready | Failed
 //! Request::Exec      ◄► frames of `crate::exec`
+//! Request::Reach     ◄ Reached, then the bytes of a TCP connection, both ways | Failed
 //! Request::Shutdown  ◄ Stopping, then the VM powers off
 //! ```
 
@@ -24,6 +25,11 @@ pub enum Request {
     Boot,
     /// Run a program.
     Exec(Exec),
+    /// Connect to a port of the loopback interface.
+    Reach {
+        /// The TCP port.
+        port: u16,
+    },
     /// End every process, unmount, power off.
     Shutdown {
         /// How long processes have between SIGTERM and SIGKILL, in milliseconds.
@@ -31,7 +37,7 @@ pub enum Request {
     },
 }
 
-/// What the guest answers to [`Request::Boot`] and [`Request::Shutdown`].
+/// What the guest answers to [`Request::Boot`], [`Request::Reach`] and [`Request::Shutdown`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {
@@ -41,6 +47,8 @@ pub enum Reply {
     Ready(Timings),
     /// It could not be applied. One sentence for the user.
     Failed(String),
+    /// The connection is there.
+    Reached,
     /// Shutdown has begun; nothing more will come.
     Stopping,
 }

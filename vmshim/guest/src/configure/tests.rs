@@ -50,7 +50,8 @@ fn every_reader_gets_its_file() {
     assert!(env.contains(&("PLAIN".into(), "a b".into())));
     let hosts = read(&root, "/etc/hosts");
     assert!(hosts.starts_with("10.0.0.1 theirs\n"), "{hosts}");
-    let names = "127.0.0.1 localhost host.docker.internal gateway.docker.internal box\n";
+    let names =
+        "127.0.0.1 localhost box\n198.18.0.2 host.docker.internal gateway.docker.internal\n";
     assert!(hosts.contains(names), "{hosts}");
     let environment = read(&root, "/etc/environment");
     assert!(environment.starts_with("LANG=C.UTF-8\n"), "{environment}");

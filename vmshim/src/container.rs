@@ -1,0 +1,97 @@
+//! The other isolation: an unprivileged OCI container instead of a microVM, for machines without KVM and
+//! people in a hurry.
+//!
+//! What stays the same: no network but the channel to the proxy, the same template, the same guest
+//! program as the first process, the same policy. What does not: host and guest share a kernel, so an
+//! agent that breaks the kernel is out; hidden files and caps on memory take a microVM.
+
+mod bundle;
+mod ids;
+mod no_devices;
+mod root;
+mod set_id;
+
+use std::path::{Path, PathBuf};
+
+pub use bundle::write as write_bundle;
+pub use ids::Ids;
+pub use root::{ensure as ensure_root, remove as remove_root};
+
+use crate::tool::{self, Tool};
+
+/// Runtimes that can run the bundle, the preferred one first.
+const RUNTIMES: [Tool; 2] = [
+    Tool {
+        program: "runc",
+        package: "runc",
+    },
+    Tool {
+        program: "crun",
+        package: "crun",
+    },
+];
+
+/// Why there is no container.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A program is missing or failed.
+    #[error(transparent)]
+    Tool(#[from] tool::Error),
+    /// The user has no other user numbers to lend to the container's users.
+    #[error("`{file}` gives this user no {wanted} subordinate ids")]
+    NoIds {
+        /// The file that was read.
+        file: &'static str,
+        /// How many it takes.
+        wanted: u32,
+    },
+    /// Files can be hidden only by the server of a shared folder, which a container has not.
+    #[error("a container cannot hide files of `{}`", .0.display())]
+    Hide(PathBuf),
+    /// The operating system refused something.
+    #[error("cannot {doing}")]
+    Io {
+        /// What was being done.
+        doing: String,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    /// What the person can do about it.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Tool(error) => error.help(),
+            Self::NoIds { wanted, .. } => Some(format!(
+                "as root, run: usermod --add-subuids 100000-{0} --add-subgids 100000-{0} USER",
+                100_000 + wanted - 1
+            )),
+            Self::Hide(_) => Some("leave out --hide, or use the microVM isolation".to_owned()),
+            Self::Io { .. } => None,
+        }
+    }
+
+    fn doing(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let doing = doing.into();
+        move |source| Self::Io { doing, source }
+    }
+}
+
+/// The runtime to use.
+pub fn runtime() -> Result<Tool, Error> {
+    let found = RUNTIMES
+        .into_iter()
+        .find(|tool| tool::installed(tool.program));
+    let [preferred, _] = RUNTIMES;
+    found.ok_or_else(|| {
+        let (program, package) = (preferred.program.to_owned(), preferred.package);
+        tool::Error::Missing { program, package }.into()
+    })
+}
+
+/// Where a sandbox's container has its root file system, below the sandbox's own folder.
+pub fn root_dir(state_dir: &Path) -> PathBuf {
+    state_dir.join("rootfs")
+}

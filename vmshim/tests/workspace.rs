@@ -1,0 +1,255 @@
+//! What a developer relies on in a shared folder, and what the caller keeps out of it. One VM for all.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "clippy's leave for tests does not reach their helpers"
+)]
+
+mod support;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use support::{Sandbox, sh};
+use vmshim::client::Client;
+use vmshim::spec::{Publish, Share};
+
+#[tokio::test]
+async fn a_workspace_is_shared_and_what_is_hidden_is_not() {
+    let mut sandbox = Sandbox::prepare();
+    let folder = sandbox.workspace.clone();
+    repository(&folder);
+    keep_secrets(&folder);
+    let read_only = sandbox.spec.state_dir.join("docs");
+    fs::create_dir(&read_only).unwrap();
+    fs::write(read_only.join("page"), "read me\n").unwrap();
+    fs::write(read_only.join(".env"), "hidden here, too\n").unwrap();
+    let hide = [".env", "secrets/", "config/*.key"].map(str::to_owned);
+    for share in &mut sandbox.spec.shares {
+        share.hide = hide.to_vec();
+    }
+    sandbox.spec.shares.push(Share {
+        host: read_only,
+        guest: "/srv/docs".into(),
+        read_only: true,
+        hide: hide.to_vec(),
+    });
+    sandbox.spec.publish = vec![Publish {
+        host: "127.0.0.1:0".parse().unwrap(),
+        guest_port: 8000,
+    }];
+    let (client, status) = sandbox.start().await;
+
+    hidden_files(&client, &folder).await;
+    another_folder(&client).await;
+    both_sides(&client, &folder).await;
+    names_modes_and_links(&client, &folder).await;
+    let [published] = status.published[..] else {
+        panic!("{status:?}");
+    };
+    published_port(&client, published).await;
+    client
+        .stop(std::time::Duration::from_secs(20))
+        .await
+        .unwrap();
+    TcpStream::connect(published.host).unwrap_err();
+}
+
+/// Runs a script in the workspace; it must succeed.
+async fn ok(client: &Client, folder: &Path, script: &str) -> String {
+    let (exit, said) = sh(client, &format!("cd '{}' && {script}", folder.display())).await;
+    assert_eq!(exit.shell_code(), 0, "{script}: {said}");
+    said
+}
+
+fn keep_secrets(folder: &Path) {
+    for dir in ["secrets", "config", "src"] {
+        fs::create_dir(folder.join(dir)).unwrap();
+    }
+    for (file, text) in [
+        (".env", "TOKEN=1\n"),
+        ("src/.env", "TOKEN=2\n"),
+        ("secrets/a", "3\n"),
+        ("config/tls.key", "4\n"),
+        ("config/tls.crt", "public\n"),
+    ] {
+        fs::write(folder.join(file), text).unwrap();
+    }
+}
+
+/// Not found, not listed, not made, not brought within reach; unharmed on the host.
+async fn hidden_files(client: &Client, folder: &Path) {
+    let listed = ok(
+        client,
+        folder,
+        "find . -path ./.git -prune -o -print | sort | tr '\\n' ' '",
+    )
+    .await;
+    assert_eq!(listed, ". ./config ./config/tls.crt ./readme ./src ");
+    for refused in [
+        "cat .env",
+        "sudo -n cat src/.env",
+        "cat secrets/a",
+        "ls secrets",
+        "touch .env",
+        "mkdir secrets",
+        "echo x > config/new.key",
+        "mv readme .env",
+        "ln readme src/.env",
+        "ln -s /etc/passwd .env",
+        "mkfifo src/.env",
+        "rm -f .env && test -e .env",
+        "mv config elsewhere",
+        "sudo -n mv config elsewhere",
+    ] {
+        let script = format!("cd '{}' && {refused}", folder.display());
+        let (exit, said) = sh(client, &script).await;
+        assert_ne!(exit.shell_code(), 0, "{refused}: {said}");
+    }
+    // A folder that no pattern leads through can be renamed; what is hidden in it stays hidden.
+    ok(
+        client,
+        folder,
+        "mv src source && ! cat source/.env && mv source src",
+    )
+    .await;
+    ok(
+        client,
+        folder,
+        "mkdir made && mv made made2 && touch made2/x && ! touch made2/.env",
+    )
+    .await;
+    ok(client, folder, "rm -r made2").await;
+    for (file, text) in [
+        (".env", "TOKEN=1\n"),
+        ("src/.env", "TOKEN=2\n"),
+        ("config/tls.key", "4\n"),
+    ] {
+        assert_eq!(fs::read_to_string(folder.join(file)).unwrap(), text);
+    }
+}
+
+/// A folder at another path, read-only.
+async fn another_folder(client: &Client) {
+    let docs = Path::new("/srv/docs");
+    assert_eq!(
+        ok(client, docs, "ls -A && cat page").await,
+        "page\nread me\n"
+    );
+    for refused in ["touch page", "touch new", "rm page", "chmod 777 page"] {
+        let (exit, said) = sh(client, &format!("cd /srv/docs && sudo -n {refused}")).await;
+        assert_ne!(exit.shell_code(), 0, "{refused}: {said}");
+    }
+}
+
+fn git(folder: &Path, args: &[&str]) -> String {
+    let output = Command::new("git")
+        .arg("-C")
+        .arg(folder)
+        .args(["-c", "user.name=Test", "-c", "user.email=test@example.com"])
+        .args(args)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "git {args:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn repository(folder: &Path) {
+    fs::write(folder.join("readme"), "one\n").unwrap();
+    git(folder, &["init", "-q", "-b", "main"]);
+    git(folder, &["add", "readme"]);
+    git(folder, &["commit", "-q", "-m", "One"]);
+    fs::write(
+        folder.join(".git/info/exclude"),
+        ".env\nsecrets\nconfig\nsrc\n",
+    )
+    .unwrap();
+}
+
+/// git agrees on both sides after edits on either, commits of either included.
+async fn both_sides(client: &Client, folder: &Path) {
+    let status = "git status --porcelain=v1";
+    assert_eq!(ok(client, folder, status).await, "");
+    ok(client, folder, "echo two >> readme && echo new > inside").await;
+    let wanted = " M readme\n?? inside\n";
+    assert_eq!(git(folder, &["status", "--porcelain=v1"]), wanted);
+    assert_eq!(ok(client, folder, status).await, wanted);
+    fs::write(folder.join("outside"), "new\n").unwrap();
+    fs::write(folder.join("readme"), "three\n").unwrap();
+    let wanted = " M readme\n?? inside\n?? outside\n";
+    assert_eq!(ok(client, folder, status).await, wanted);
+    let commit = "git -c user.name=A -c user.email=a@example.com commit -q -a -m Two";
+    ok(client, folder, commit).await;
+    assert_eq!(git(folder, &["log", "--format=%s"]), "Two\nOne\n");
+    git(folder, &["fsck", "--strict"]);
+    git(folder, &["checkout", "-q", "HEAD~1"]);
+    assert_eq!(ok(client, folder, "cat readme").await, "one\n");
+    assert_eq!(ok(client, folder, status).await, "?? inside\n?? outside\n");
+}
+
+async fn names_modes_and_links(client: &Client, folder: &Path) {
+    let script = "mkdir t && cd t && echo x > case && echo y > Case && echo z > 'n\u{fc}\u{2603}' && \
+         printf '#!/bin/sh\\necho ran\\n' > run && chmod 755 run && ./run && chmod 640 case && \
+         ln -s case link && ln -s /nonexistent/abs broken && ln case hard && mkdir -p a/b/c && mv a d";
+    assert_eq!(ok(client, folder, script).await, "ran\n");
+    let there = folder.join("t");
+    let read = |name: &str| fs::read_to_string(there.join(name)).unwrap();
+    assert_eq!(
+        (read("case"), read("Case"), read("n\u{fc}\u{2603}")),
+        ("x\n".into(), "y\n".into(), "z\n".into())
+    );
+    let mode = |name: &str| fs::metadata(there.join(name)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(
+        (mode("run"), mode("case"), mode("hard")),
+        (0o755, 0o640, 0o640)
+    );
+    assert_eq!(
+        fs::read_link(there.join("broken")).unwrap(),
+        Path::new("/nonexistent/abs")
+    );
+    assert!(there.join("d/b/c").is_dir() && read("link") == "x\n");
+    // The host's changes of mode and kind, seen within the second that the guest may believe its cache.
+    fs::set_permissions(there.join("run"), fs::Permissions::from_mode(0o644)).unwrap();
+    fs::remove_file(there.join("case")).unwrap();
+    fs::create_dir(there.join("case")).unwrap();
+    let script = "sleep 1.1; cd t; test ! -x run && test -d case && test -d link && cat hard";
+    assert_eq!(ok(client, folder, script).await, "x\n");
+    // Many files at once: one listing sees them all.
+    fs::create_dir(there.join("many")).unwrap();
+    for n in 0..2000 {
+        fs::write(there.join(format!("many/{n}")), "").unwrap();
+    }
+    assert_eq!(
+        ok(client, folder, "ls t/many | wc -l && rm -r t").await,
+        "2000\n"
+    );
+    assert!(!there.exists());
+}
+
+/// Refused while nothing listens inside; then connections arrive whole.
+async fn published_port(client: &Client, published: Publish) {
+    assert_eq!(published.guest_port, 8000);
+    let ask = move || {
+        let mut stream = TcpStream::connect(published.host)?;
+        stream.write_all(b"GET /page HTTP/1.0\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok::<_, std::io::Error>(answer)
+    };
+    let refused = tokio::task::spawn_blocking(ask).await.unwrap();
+    assert_eq!(
+        refused.unwrap_err().kind(),
+        std::io::ErrorKind::ConnectionReset
+    );
+    let serve = "cd /srv/docs && (python3 -m http.server --bind 127.0.0.1 8000 >/dev/null 2>&1 &) && \
+         until curl -s --noproxy '*' -o /dev/null http://127.0.0.1:8000/; do :; done";
+    let (exit, said) = sh(client, serve).await;
+    assert_eq!(exit.shell_code(), 0, "{said}");
+    let answer = tokio::task::spawn_blocking(ask).await.unwrap().unwrap();
+    assert!(answer.ends_with("\r\n\r\nread me\n"), "{answer}");
+}
