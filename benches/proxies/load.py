@@ -20,7 +20,9 @@ def through(proxy, url, mode):
     port = int(host_and_port.split(":")[1])
     if mode in ("relay", "sni"):
         return ["--connect-to", f"{host_and_port}:127.0.0.1:{proxy.ports[mode][port]}", url]
-    return ["-x", f"http://127.0.0.1:{proxy.ports[mode]}", url]
+    # Its CONNECT has no `Host` of its own, which RFC 9112 §3.2 has a server refuse.
+    host = ["--proxy-header", f"Host: {host_and_port}"] if url.startswith("https:") else []
+    return ["-x", f"http://127.0.0.1:{proxy.ports[mode]}", *host, url]
 
 
 def oha(arguments, seconds=None, count=None, connections=32, extra=()):

@@ -5,10 +5,10 @@ below), where there is one.
 """
 
 import json
-import math
 import urllib.request
 
 import bulk
+import contact
 import idle
 import load
 import places
@@ -130,21 +130,11 @@ def w7(bench):
 
 def w8(bench):
     """A thousand hosts nobody has asked for, and then once more: the difference is the mint path."""
-    urls = bench.folder / "urls"
-    urls.write_text("".join(f"https://{host}:{places.HTTPS_CLOSING}/1k\n" for host in places.FIRST_CONTACT))
-
     def sample(proxy):
         proxy = bench.again(proxy.name, first_contact=True)
-        way = ["-x", f"http://127.0.0.1:{proxy.ports['intercept']}", "--urls-from-file", urls]
-
-        def run():
-            return load.oha(way, count=len(places.FIRST_CONTACT) * 2, connections=8, extra=["--disable-keepalive"])
-
-        first, second = load.measured(proxy, run), load.measured(proxy, run)
-        # oha picks from the list at random. Of a list half as long as a pass, the first meets 1 - e^-2 and the second
-        # e^-2 - e^-4 for the first time.
-        met = (1 - 2 * math.exp(-2) + math.exp(-4)) * len(places.FIRST_CONTACT) / first["requests"]
-        return {**first, "mint": max(0, first["cpu"] - second["cpu"]) / met}
+        first = load.measured(proxy, lambda: contact.everybody(proxy))
+        second = load.measured(proxy, lambda: contact.everybody(proxy))
+        return {**first, "mint": max(0, first["cpu"] - second["cpu"])}
 
     pairs = load.interleaved(bench.peers(["hudsucker", "squid"]), bench.ours, bench.rounds, sample, bench.say)
     for peer, found in pairs.items():
