@@ -23,7 +23,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             options.limits.connections = connections;
         }
         let proxy = Proxy::start(options).await?;
-        Ok(proxy.serve(TcpListener::bind(listen).await?).await?)
+        // In a task of its own: on the thread of `block_on`, every connection would wake a worker.
+        let listener = TcpListener::bind(listen).await?;
+        Ok(tokio::spawn(proxy.serve(listener)).await??)
     })
 }
 

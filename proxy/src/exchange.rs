@@ -106,7 +106,7 @@ pub(crate) fn refuse(context: &Context, cause: &Cause) -> Response<Answer> {
 /// Scheme, host and path; never the query.
 fn url(asked: &Result<Asked, Cause>, uri: &Uri) -> String {
     match asked {
-        Ok(asked) => format!("{}://{}{}", asked.scheme(), asked.authority(), uri.path()),
+        Ok(asked) => [asked.scheme(), "://", &asked.authority(), uri.path()].concat(),
         Err(_) => format!(
             "{}{}",
             uri.authority().map_or("", |authority| authority.as_str()),

@@ -81,7 +81,7 @@ pub struct Limits {
     pub handshake: Duration,
     /// From the end of a request to the head of its answer. Long: language models think.
     pub first_byte: Duration,
-    /// A body that stands still, in either direction.
+    /// A body that stands still, in either direction, or a client that does not read its answer.
     pub body_idle: Duration,
     /// A tunnel that stands still.
     pub tunnel_idle: Duration,

@@ -40,9 +40,11 @@ impl Asked {
 
 /// The host and, where it is not the scheme's own, the port.
 pub(crate) fn authority(target: &Target, tls: bool) -> String {
-    match target.port() == default_port(tls) {
-        true => target.host().to_string(),
-        false => target.to_string(),
+    match (target.host(), target.port() == default_port(tls)) {
+        // COST: the usual case, without the formatting machinery.
+        (Host::Name(name), true) => name.as_str().to_owned(),
+        (host, true) => host.to_string(),
+        (_, false) => target.to_string(),
     }
 }
 

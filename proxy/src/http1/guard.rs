@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::chunked::Chunked;
 use super::head::{self, Framing, Head, HeadError, Method};
+use crate::io::stall::Stall;
 use crate::options::Limits;
 
 /// What hyper reads in place of a head that was refused. The handler never looks at it: it finds the cause in
@@ -86,6 +87,8 @@ pub(crate) struct Guard<I> {
     limits: Arc<Limits>,
     due: Instant,
     sleep: Pin<Box<Sleep>>,
+    /// A client that does not read its answer.
+    stall: Stall,
 }
 
 #[derive(Debug)]
@@ -102,6 +105,7 @@ impl<I: AsyncRead + Unpin> Guard<I> {
         let due = Instant::now() + limits.head;
         Self {
             io,
+            stall: Stall::new(limits.body_idle),
             kept: BytesMut::new(),
             checked: 0,
             looked: 0,
@@ -369,7 +373,8 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Guard<I> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        let written = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.stall.check(cx, written)
     }
 
     fn poll_write_vectored(
@@ -377,7 +382,8 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Guard<I> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.stall.check(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -385,7 +391,8 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Guard<I> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        self.stall.check(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -3,3 +3,4 @@
 pub(crate) mod prefixed;
 pub(crate) mod relay;
 mod splice;
+pub(crate) mod stall;

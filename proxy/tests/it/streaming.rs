@@ -131,6 +131,37 @@ async fn a_slow_reader_holds_up_the_origin() {
     sender.await.unwrap();
 }
 
+/// R1: a client that asks and does not read holds a connection to the origin, but not for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_never_reads_is_let_go() {
+    let limits = proxy::Limits {
+        body_idle: std::time::Duration::from_millis(300),
+        ..proxy::Limits::default()
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let authority = format!("canary.test:{}", listener.local_addr().unwrap().port());
+    let world = World::with(&deny(&[&authority]), limits).await;
+    world.dns.points("canary.test", &["127.0.0.1"]);
+    let _client = ask(&world, &authority).await;
+    let (mut origin, _) = soon("the request", listener.accept()).await.unwrap();
+    let mut request = [0; 1024];
+    soon("the head", origin.read(&mut request)).await.unwrap();
+    let endless = async {
+        origin
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n")
+            .await?;
+        loop {
+            origin.write_all(&[b'x'; 64 * 1024]).await?;
+        }
+    };
+    let ended: std::io::Result<()> = soon("the end of the origin's connection", endless).await;
+    ended.unwrap_err();
+    let event = world
+        .event("its line", |event| event.reason.is_some())
+        .await;
+    assert_eq!(event.status, Some(200));
+}
+
 /// The same over HTTP/2, where the proxy's own windows are what holds up.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_stream_holds_up_the_origin() {
