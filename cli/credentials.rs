@@ -9,6 +9,7 @@ use std::path::Path;
 
 use policy_lang::SecretSource;
 use proxy::credentials::{Handed, Handover, SERVICES};
+use proxy::parent;
 use rustix::io::{FdFlags, fcntl_setfd};
 
 use crate::policy_file;
@@ -24,7 +25,9 @@ pub(crate) fn collect(config: &Path) -> Result<Handed, Failure> {
         SecretSource::Env(name) => Some(&**name),
         _ => None,
     });
-    Ok(Handed::from_env(of_services.copied().chain(of_policy)))
+    // Parent proxies come with passwords, too.
+    let names = of_services.copied().chain(of_policy);
+    Ok(Handed::from_env(names.chain(parent::VARIABLES)))
 }
 
 /// A memory file with secrets, open in the children of this process too.

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use proxy::credentials::Handover;
+use proxy::parent::Parents;
 use proxy::{Accept, Options, Proxy};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::signal::unix::{SignalKind, signal};
@@ -24,12 +25,14 @@ fn proxy(args: InternalProxyArgs) -> Outcome {
     keep_memory_private()?;
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::doing("cannot start the proxy", &error))?;
+    let handover = inherited()?;
     runtime.block_on(async {
         let options = Options {
+            parents: parents(&handover)?,
             dns: args.dns,
             log: Some(args.log),
             admin: Some(args.admin),
-            handover: inherited()?,
+            handover: Some(handover),
             advice: Some(format!("sandbox network proxy {}", args.name)),
             ..Options::new(args.name, args.config, args.ca_dir)
         };
@@ -41,10 +44,17 @@ fn proxy(args: InternalProxyArgs) -> Outcome {
 }
 
 /// The credentials that came as standard input, which nothing else must find open.
-fn inherited() -> Result<Option<Arc<Handover>>, Failure> {
+fn inherited() -> Result<Arc<Handover>, Failure> {
     let input = rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), 3)
         .map_err(|errno| Failure::doing("cannot take over credentials", &errno))?;
-    Ok(Some(Arc::new(Handover::inherited(input.into()))))
+    Ok(Arc::new(Handover::inherited(input.into())))
+}
+
+/// The proxies between this machine and the network, which the caller's environment names.
+fn parents(handover: &Handover) -> Result<Parents, Failure> {
+    let handed = handover.read();
+    let handed = handed.map_err(|error| Failure::doing("cannot take over credentials", &error))?;
+    Parents::handed(&handed).map_err(|error| Failure::of(&error))
 }
 
 /// The proxy holds keys: nobody attaches to it, and it leaves no core file.

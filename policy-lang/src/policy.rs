@@ -1,9 +1,9 @@
 //! A policy, compiled for questions.
 
 use crate::{
-    Action, AddrVerdict, Allowance, Budget, Carriage, Effect, Expectation, Host, HostVerdict,
-    Injection, Limit, LocalAddrs, Net, Origin, Reason, RequestPath, RequestPattern, RequestVerdict,
-    Rule, RuleId, Target, Tier,
+    Action, AddrVerdict, Allowance, Budget, Carriage, Effect, Expectation, Host, HostScope,
+    HostVerdict, Injection, Limit, LocalAddrs, Net, Origin, Reason, RequestPath, RequestPattern,
+    RequestVerdict, Rule, RuleId, Target, Tier,
     embedded::judged,
     language::NetDefault,
     matcher::{Author, HostTable, NetRule, NetTable, View},
@@ -293,6 +293,36 @@ impl Policy {
     /// The verdict on an expectation's request, as far as it can be known without resolving a name.
     pub fn verdict_on(&self, expectation: &Expectation) -> RequestVerdict {
         self.admit_request(&expectation.target, &expectation.method, expectation.path())
+    }
+
+    /// A host that is allowed and that somebody who asked for `host` may have meant: one or two slips of the finger away,
+    /// or a name above or below it. Looks at the first few hundred rules only: it is a hint, and guests can ask for many.
+    pub fn nearest_allowed(&self, host: &Host) -> Option<String> {
+        const RULES: usize = 256;
+        let Host::Name(asked) = host else {
+            return None;
+        };
+        let near = self.hosts.near(host).find(|slot| slot.action.is_allow());
+        if let Some(rule) = near.and_then(|slot| self.rule(slot.rule)) {
+            return Some(rule.text.to_string());
+        }
+        let asked = asked.as_str();
+        let slips = |rule: &Rule| match &rule.effect {
+            Effect::Host(Action::Allow, pattern) => match &pattern.scope {
+                HostScope::Exact(Host::Name(name)) => {
+                    let name = name.as_str();
+                    let far = name.len().abs_diff(asked.len()) > 2 || name.len() < 7;
+                    let slips = (!far).then(|| strsim::damerau_levenshtein(name, asked));
+                    slips.filter(|slips| (1..=2).contains(slips))
+                }
+                _ => None,
+            },
+            _ => None,
+        };
+        let rules = self.rules.iter().take(RULES);
+        let near = rules.filter_map(|rule| Some((slips(rule)?, rule)));
+        near.min_by_key(|(slips, _)| *slips)
+            .map(|(_, rule)| rule.text.to_string())
     }
 
     /// The verdict where no host rule covers the target.

@@ -1,4 +1,8 @@
 //! What is said about admitted traffic beyond yes and no.
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy.toml allows it in test functions, but not in their helpers"
+)]
 
 use policy_lang::language::{File, no_files};
 use policy_lang::{LocalAddrs, Policy, Target};

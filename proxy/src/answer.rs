@@ -37,7 +37,7 @@ pub(crate) struct OriginAnswer {
     /// Alive while the answer is read; its end lets a held-back request body go.
     pub(crate) expect: Option<Expecting>,
     /// Keeps what was set on the request out of the answer.
-    pub(crate) scrub: Option<Scrubber>,
+    pub(crate) scrub: Option<Box<Scrubber>>,
     /// Trailers that wait for bytes that were held back.
     pub(crate) after: Option<Frame<Bytes>>,
     pub(crate) idle: Idle,

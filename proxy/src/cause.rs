@@ -46,6 +46,8 @@ pub(crate) enum Cause {
     },
     /// No address could be connected to.
     Dial(DialError),
+    /// The parent proxy did not do its part.
+    Parent(ParentRefusal),
     /// TLS with the origin failed.
     OriginTls(OriginTlsError),
     /// The origin's answer is not one this proxy passes on.
@@ -77,6 +79,21 @@ pub(crate) enum DialError {
     Unreachable,
     #[error("connection failed: {0}")]
     Other(std::io::ErrorKind),
+}
+
+/// What a parent proxy did instead of its part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ParentRefusal {
+    #[error("it cannot be reached: {0}")]
+    Unreachable(std::io::ErrorKind),
+    #[error("it did not answer in time")]
+    Timeout,
+    #[error("its answer is not HTTP")]
+    Malformed,
+    #[error("it wants a user name and password, or others than those it got")]
+    Unknown,
+    #[error("it answered with status {0}")]
+    Status(u16),
 }
 
 /// Why TLS with an origin failed.
@@ -170,6 +187,16 @@ impl Cause {
             Self::Dial(DialError::Unreachable) => {
                 (S::BAD_GATEWAY, "connect-unreachable", Allowed, Dial)
             }
+            Self::Parent(refusal) => {
+                let code = match refusal {
+                    ParentRefusal::Unreachable(_) => "parent-unreachable",
+                    ParentRefusal::Timeout => "parent-timeout",
+                    ParentRefusal::Malformed => "parent-malformed",
+                    ParentRefusal::Unknown => "parent-auth",
+                    ParentRefusal::Status(_) => "parent-refused",
+                };
+                (S::BAD_GATEWAY, code, Allowed, Dial)
+            }
             Self::Dial(DialError::Other(_)) => (S::BAD_GATEWAY, "connect-failed", Allowed, Dial),
             Self::OriginTls(error) => {
                 let code = match error {
@@ -207,6 +234,7 @@ impl Cause {
                 ResolveError::Timeout | ResolveError::Busy | ResolveError::Failed(_) => true,
             },
             Self::OriginTls(error) => matches!(error, OriginTlsError::Timeout),
+            Self::Parent(refusal) => !matches!(refusal, ParentRefusal::Unknown),
             Self::Limited { .. }
             | Self::Dial(_)
             | Self::Closed(_)
@@ -293,6 +321,7 @@ impl Cause {
             }
             Self::Revoked => "the policy was changed and no longer allows this connection".into(),
             Self::Dial(error) => error.to_string(),
+            Self::Parent(refusal) => format!("the parent proxy of this machine: {refusal}"),
             Self::OriginTls(error) => error.to_string(),
             Self::BadAnswer(what) => format!("the origin's answer is malformed: {what}"),
             Self::Closed(what) => format!("the origin closed the connection: {what}"),

@@ -20,6 +20,7 @@ use crate::tls::leaf::Minter;
 use crate::tls::server::Acceptor;
 use crate::tls::upstream::Connector;
 use crate::upstream::mirror::Mirror;
+use crate::upstream::parent::Parents;
 use crate::upstream::pool::Pool;
 
 /// The parts of a running proxy.
@@ -29,6 +30,7 @@ pub(crate) struct Context {
     pub(crate) live: Arc<Live>,
     pub(crate) local: Arc<Local>,
     pub(crate) gate: Gate,
+    pub(crate) parents: Parents,
     pub(crate) pool: Arc<Pool>,
     pub(crate) mirror: Mirror,
     pub(crate) rates: Rates,

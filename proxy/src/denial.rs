@@ -20,6 +20,8 @@ pub(crate) const REASON: HeaderName = HeaderName::from_static("x-sandbox-reason"
 pub(crate) enum Format {
     /// Plain text.
     Text,
+    /// A page, for browsers.
+    Html,
     /// `application/problem+json` (RFC 9457).
     Problem,
     /// A gRPC status in the trailers.
@@ -38,6 +40,7 @@ impl Format {
             .filter_map(
                 |kind| match kind.split(';').next().unwrap_or_default().trim() {
                     "application/json" | "application/problem+json" => Some(Self::Problem),
+                    "text/html" | "application/xhtml+xml" => Some(Self::Html),
                     kind if kind.starts_with("text/") || kind == "*/*" => Some(Self::Text),
                     _ => None,
                 },
@@ -67,6 +70,9 @@ pub(crate) struct Denial {
     host: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<RuleRef>,
+    /// An allowed host that may have been meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nearest: Option<String>,
     /// What to type on the host to let it pass.
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<String>,
@@ -106,6 +112,10 @@ impl Denial {
                 .ruling()
                 .filter(|_| blocked)
                 .and_then(|ruling| ruling.rule.clone()),
+            nearest: cause
+                .ruling()
+                .filter(|_| blocked)
+                .and_then(|ruling| ruling.nearest.clone()),
             remedy: change(cause, target).map(|change| match advice {
                 Some(command) => format!("{command} {change}"),
                 None => format!("add it to the policy file ({change})"),
@@ -134,10 +144,26 @@ impl Denial {
                 }) => format!("  rule:    {text} ({source}:{line})\n"),
             };
         }
+        if let Some(nearest) = &self.nearest {
+            text += &format!("\nDid you mean {nearest}? It is allowed.\n");
+        }
         if let Some(remedy) = &self.remedy {
             text += &format!("\nTo allow it, on the host:\n  {remedy}\n");
         }
         text
+    }
+
+    /// The same as a page. What a guest wrote is escaped.
+    fn html(&self) -> String {
+        let escaped = self
+            .text()
+            .replace('&', "&amp;")
+            .replace('<', "&lt;")
+            .replace('>', "&gt;");
+        format!(
+            "<!doctype html>\n<meta charset=\"utf-8\">\n<title>{}</title>\n<pre>{escaped}</pre>\n",
+            self.title
+        )
     }
 
     /// As an HTTP/1.1 message, for a connection that hyper does not see. Closes the connection.
@@ -160,6 +186,7 @@ impl Denial {
         let (kind, body) = match format {
             Format::Grpc => return self.into_grpc(),
             Format::Text => ("text/plain; charset=utf-8", self.text().into_bytes()),
+            Format::Html => ("text/html; charset=utf-8", self.html().into_bytes()),
             Format::Problem => (
                 "application/problem+json",
                 serde_json::to_vec(&self).unwrap_or_default(),
@@ -201,12 +228,15 @@ impl Denial {
     }
 
     fn grpc_message(&self) -> String {
+        let nearest = self.nearest.as_ref();
+        let nearest = nearest.map(|nearest| format!("; did you mean {nearest}?"));
         let remedy = self
             .remedy
             .as_ref()
             .map(|remedy| format!("; to allow it: {remedy}"))
             .unwrap_or_default();
-        format!("{}: {}{remedy}", self.title, self.detail)
+        let nearest = nearest.unwrap_or_default();
+        format!("{}: {}{nearest}{remedy}", self.title, self.detail)
     }
 }
 
@@ -248,7 +278,8 @@ mod tests {
         let rows = [
             (None, Format::Text),
             (Some("*/*"), Format::Text),
-            (Some("text/html, application/json"), Format::Text),
+            (Some("text/html, application/json"), Format::Html),
+            (Some("text/plain, text/html"), Format::Text),
             (Some("application/json, text/plain, */*"), Format::Problem),
             (
                 Some("application/vnd.x+json, application/problem+json;q=0.9"),

@@ -120,7 +120,7 @@ enum Exchanged {
         response: Response<Incoming>,
         lease: Lease,
         expect: Option<Expecting>,
-        scrub: Option<Scrubber>,
+        scrub: Option<Box<Scrubber>>,
     },
     Upgraded {
         response: Response<()>,
@@ -370,7 +370,7 @@ fn stream(
     response: Response<Incoming>,
     lease: Lease,
     expect: Option<Expecting>,
-    scrub: Option<Scrubber>,
+    scrub: Option<Box<Scrubber>>,
     record: Record,
     busy: Busy,
 ) -> Response<Answer> {

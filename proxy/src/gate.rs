@@ -48,6 +48,8 @@ pub(crate) struct Route {
     pub(crate) permits: Vec<Permit>,
     /// True if the policy says to pass bytes on unread.
     pub(crate) bypass: bool,
+    /// True if an exact rule allows the target, which no CIDR rule is then about.
+    pub(crate) explicit: bool,
     pub(crate) verdict: Arc<Ruling>,
     reason: Reason,
     /// Addresses that were dropped, each with its reason.
@@ -62,6 +64,8 @@ pub(crate) struct Ruling {
     pub(crate) rule: Option<RuleRef>,
     /// The pattern to remove, where a rule blocks exactly this host.
     pub(crate) blocked_by: Option<String>,
+    /// An allowed host that may have been meant.
+    pub(crate) nearest: Option<String>,
     pub(crate) generation: u64,
 }
 
@@ -131,7 +135,7 @@ impl Gate {
             let snapshot = Arc::clone(&self.live.snapshot());
             let verdict = snapshot.policy.admit_request(target, method, path);
             if !verdict.action.is_allow() {
-                return Err(Refusal::Host(ruling(&snapshot, verdict.reason)));
+                return Err(Refusal::Host(refusal(&snapshot, target, verdict.reason)));
             }
             let route = self.admit(target).await?;
             // A request is judged by one policy, not by the host of one and the path of another.
@@ -161,7 +165,7 @@ impl Gate {
     ) -> Result<Arc<Route>, Refusal> {
         let host = snapshot.policy.admit_host(target);
         if !host.action.is_allow() {
-            return Err(Refusal::Host(ruling(&snapshot, host.reason)));
+            return Err(Refusal::Host(refusal(&snapshot, target, host.reason)));
         }
         // Before it is resolved: the question itself tells the name to whoever answers it.
         let counted = self.budgets.name(&snapshot.policy, target);
@@ -185,6 +189,20 @@ impl Gate {
         let route = Arc::new(self.judge(&snapshot, target, host, &addresses)?);
         self.keep(route.clone(), until);
         Ok(route)
+    }
+
+    /// A route that leads nowhere, for a target that was refused: to say so inside TLS. Requests on it are judged on
+    /// their own.
+    pub(crate) fn nowhere(target: &Target, ruling: Arc<Ruling>) -> Arc<Route> {
+        Arc::new(Route {
+            target: target.clone(),
+            permits: Vec::new(),
+            bypass: false,
+            explicit: false,
+            verdict: ruling,
+            reason: Reason::Default,
+            dropped: Vec::new(),
+        })
     }
 
     /// Whether the policy now in force would still grant `permit`; for a `bypass` tunnel also, whether it may still go unread.
@@ -251,6 +269,7 @@ impl Gate {
                 target: target.clone(),
                 permits: interleave(permits),
                 bypass: bypass.unwrap_or(false),
+                explicit: host.is_explicit(),
                 verdict: ruling(snapshot, host.reason),
                 reason: host.reason,
                 dropped,
@@ -306,6 +325,17 @@ fn interleave(permits: Vec<Permit>) -> Vec<Permit> {
     }
 }
 
+/// The ruling on a host that is not let through, with what may have been meant instead.
+fn refusal(snapshot: &Snapshot, target: &Target, reason: Reason) -> Arc<Ruling> {
+    let mut ruling = ruling(snapshot, reason);
+    if reason == Reason::Default
+        && let Some(ruling) = Arc::get_mut(&mut ruling)
+    {
+        ruling.nearest = snapshot.policy.nearest_allowed(target.host());
+    }
+    ruling
+}
+
 fn ruling(snapshot: &Snapshot, reason: Reason) -> Arc<Ruling> {
     let policy = &snapshot.policy;
     let rule = reason.rule().and_then(|id| policy.rule_at(id));
@@ -331,6 +361,7 @@ fn ruling(snapshot: &Snapshot, reason: Reason) -> Arc<Ruling> {
             },
         }),
         blocked_by,
+        nearest: None,
         generation: snapshot.generation,
     })
 }

@@ -51,3 +51,4 @@ pub use options::{Limits, Options};
 pub use policy_file::{ConfigError, PolicyFile};
 pub use server::Proxy;
 pub use tls::ca;
+pub use upstream::parent;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::credentials::{Handed, Handover};
+use crate::upstream::parent::Parents;
 
 /// Everything [`crate::Proxy::start`] needs to know.
 #[derive(Debug, Clone)]
@@ -36,6 +37,8 @@ pub struct Options {
     pub handed: Handed,
     /// The memory file through which more of them come, and where those are kept that come while it runs.
     pub handover: Option<Arc<Handover>>,
+    /// Proxies between this machine and the network. See [`Parents`].
+    pub parents: Parents,
     /// Bounds on time and number.
     pub limits: Limits,
 }
@@ -61,6 +64,7 @@ impl Options {
             advice: None,
             handed: Handed::default(),
             handover: None,
+            parents: Parents::default(),
             limits: Limits::default(),
         }
     }

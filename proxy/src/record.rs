@@ -113,6 +113,7 @@ impl Recorder {
             action: Action::Denied,
             target: None,
             address: None,
+            via: None,
             rule: None,
             reason: None,
             generation: 0,
@@ -296,6 +297,11 @@ impl Record {
 
     pub(crate) fn dialled(&mut self, address: SocketAddr) {
         self.edit(|event| event.address = Some(address));
+    }
+
+    /// It goes through a parent proxy.
+    pub(crate) fn via(&mut self, parent: &str) {
+        self.edit(|event| event.via = Some(clean(parent, 128)));
     }
 
     /// The origin's answer has begun.

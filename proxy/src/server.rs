@@ -84,6 +84,7 @@ impl Proxy {
             ),
             live,
             local,
+            parents: options.parents,
             pool: Arc::default(),
             mirror: Mirror::default(),
             rates: Rates::default(),

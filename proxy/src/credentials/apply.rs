@@ -28,7 +28,7 @@ pub(crate) async fn apply(
     injections: &[Injection],
     request: &mut Request<RequestBody>,
     record: &mut Record,
-) -> Result<Option<Scrubber>, Cause> {
+) -> Result<Option<Box<Scrubber>>, Cause> {
     if injections.is_empty() {
         return Ok(None);
     }
@@ -91,7 +91,7 @@ pub(crate) async fn apply(
     request
         .headers_mut()
         .insert(header::ACCEPT_ENCODING, identity);
-    Ok(Some(scrubber))
+    Ok(Some(Box::new(scrubber)))
 }
 
 /// Counts the use of a credential, or says that its limit or budget is used up.

@@ -52,6 +52,11 @@ impl Handed {
         self.0.extend(other.0);
     }
 
+    /// The text itself, where it is needed in another form.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        self.get(name).map(|value| value.expose_secret().to_owned())
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&SecretString> {
         self.0.get(name)
     }

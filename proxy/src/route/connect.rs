@@ -9,7 +9,7 @@ use super::{mitm, tunnel};
 use crate::audit::{self, Carriage};
 use crate::cause::Cause;
 use crate::context::Context;
-use crate::gate::Route;
+use crate::gate::{Gate, Refusal, Route};
 use crate::record::Record;
 use crate::request;
 use crate::stage::Stage;
@@ -25,7 +25,7 @@ pub(crate) async fn serve<I>(
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (authority, host) = parse(&head);
+    let (authority, host, browser) = parse(&head);
     let mut record = context.recorder.begin("CONNECT", authority);
     let target = request::connect(authority, host);
     let admitted = match &target {
@@ -42,6 +42,15 @@ where
         Ok(route) => Some(Stage::step(mitm::serve(
             context, route, client, early, record,
         ))),
+        // A browser shows nobody the answer to its `CONNECT`, so it is told inside.
+        Err(Cause::Refused(
+            Refusal::Host(ruling) | Refusal::Names { ruling, .. } | Refusal::Address { ruling, .. },
+        )) if let (true, Ok(target)) = (browser, &target) => {
+            let route = Gate::nowhere(target, ruling);
+            Some(Stage::step(mitm::serve(
+                context, route, client, early, record,
+            )))
+        }
         Err(cause) => {
             record.failed(&cause);
             record.finish();
@@ -78,17 +87,22 @@ async fn admit(
     Ok(route)
 }
 
-/// The authority of a `CONNECT` and its `Host`, from a head that was checked: one of each at most, and ASCII.
-fn parse(head: &[u8]) -> (&str, Option<&str>) {
+/// The authority of a `CONNECT`, its `Host`, and whether a browser asks, from a head that was checked: one of each at
+/// most, and ASCII.
+fn parse(head: &[u8]) -> (&str, Option<&str>, bool) {
     let head = str::from_utf8(head).unwrap_or_default();
     let mut lines = head.split("\r\n");
     let authority = lines
         .next()
         .and_then(|line| line.split(' ').nth(1))
         .unwrap_or_default();
-    let host = lines
-        .filter_map(|line| line.split_once(':'))
-        .find(|(name, _)| name.eq_ignore_ascii_case("host"))
-        .map(|(_, value)| value.trim_matches([' ', '\t']));
-    (authority, host)
+    let fields = lines.filter_map(|line| line.split_once(':'));
+    let field = |wanted: &str| {
+        let mut fields = fields.clone();
+        let found = fields.find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        found.map(|(_, value)| value.trim_matches([' ', '\t']))
+    };
+    // Every browser's begins so, and no tool's (RFC 9110 §10.1.5 leaves the field to history).
+    let browser = field("user-agent").is_some_and(|agent| agent.starts_with("Mozilla/"));
+    (authority, field("host"), browser)
 }

@@ -141,6 +141,7 @@ async fn offer(
         // Nothing else will do for this client, so the proxy bridges if the origin cannot.
         (true, false) => Protocol::Http2,
         // An origin that cannot be reached is told in the answer to the request.
+        (true, true) if route.permits.is_empty() => Protocol::Http1,
         (true, true) => connect::protocol(context, route, record)
             .await
             .unwrap_or(Protocol::Http1),

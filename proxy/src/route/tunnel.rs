@@ -17,7 +17,7 @@ use crate::record::Record;
 use crate::stage::Stage;
 use crate::tls::client_hello::{self, ServerName, Sniff};
 use crate::tls::server::UNRECOGNIZED_NAME;
-use crate::upstream::dial;
+use crate::upstream::through::{Reached, reach};
 
 /// The proxy's consent to a `CONNECT`.
 pub(crate) const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
@@ -35,10 +35,9 @@ where
 {
     record.admitted(&route, Carriage::Bypass);
     record.stage(audit::Stage::Dial);
-    let (mut origin, permit) = match dial(&route.permits, context.limits.connect).await {
-        Ok(connected) => connected,
-        Err(error) => {
-            let cause = Cause::Dial(error);
+    let (mut origin, permit) = match reach(&context, &route, true, &mut record).await {
+        Ok(Reached { stream, permit, .. }) => (stream, permit),
+        Err(cause) => {
             let _ = client
                 .write_all(&context.denial(&cause, Some(&route.target)).to_bytes())
                 .await;
@@ -46,7 +45,6 @@ where
             return None;
         }
     };
-    record.dialled(permit.address());
     client.write_all(ESTABLISHED).await.ok()?;
     record.tunnel();
     record.answered(200);

@@ -5,9 +5,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::body::RequestBody;
-use super::dial;
 use super::pool::{Connection, Key};
 use super::sender::{Protocol, Sender};
+use super::through::{Reached, reach};
 use crate::audit::Stage;
 use crate::cause::Cause;
 use crate::context::Context;
@@ -33,6 +33,9 @@ pub(crate) async fn connection(
 ) -> Result<Connection, Cause> {
     let stands = |permit: &Permit| context.gate.stands(permit, false);
     if let Some(connection) = context.pool.take(key, stands) {
+        if let Some(parent) = context.parents.of(&key.target, key.tls) {
+            record.via(&parent.authority);
+        }
         record.dialled(connection.permit.address());
         return Ok(connection);
     }
@@ -48,10 +51,11 @@ pub(crate) async fn fresh(
     record: &mut Record,
 ) -> Result<Connection, Cause> {
     record.stage(Stage::Dial);
-    let (stream, permit) = dial(&route.permits, context.limits.connect)
-        .await
-        .map_err(Cause::Dial)?;
-    record.dialled(permit.address());
+    let Reached {
+        stream,
+        permit,
+        absolute,
+    } = reach(context, route, key.tls, record).await?;
     let sender = if key.tls {
         record.stage(Stage::Handshake);
         let stream = context
@@ -73,7 +77,11 @@ pub(crate) async fn fresh(
             Protocol::Http2 => over_http2(stream).await,
         }
     } else {
-        over_http1(stream).await
+        let sender = over_http1(stream).await;
+        sender.map(|sender| match (sender, absolute) {
+            (Sender::Http1(sender), Some(authorization)) => Sender::Parent(sender, authorization),
+            (sender, _) => sender,
+        })
     };
     let sender = sender.map_err(|error| Cause::Closed(error.to_string()))?;
     let connection = Connection {

@@ -4,8 +4,10 @@ pub(crate) mod body;
 pub(crate) mod connect;
 pub(crate) mod dial;
 pub(crate) mod mirror;
+pub mod parent;
 pub(crate) mod pool;
 pub(crate) mod send;
 pub(crate) mod sender;
+pub(crate) mod through;
 
 pub(crate) use dial::dial;

@@ -42,7 +42,7 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) fn protocol(&self) -> Protocol {
         match self.sender {
-            Sender::Http1(_) => Protocol::Http1,
+            Sender::Http1(_) | Sender::Parent(..) => Protocol::Http1,
             Sender::Http2(_) => Protocol::Http2,
         }
     }

@@ -1,14 +1,15 @@
 //! Getting one request to an origin and the head of its answer back.
 
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::body::RequestBody;
 use super::connect;
 use super::pool::{Connection, Key};
+use super::sender::Sender;
 use crate::audit::Stage;
-use crate::cause::Cause;
+use crate::cause::{Cause, ParentRefusal};
 use crate::context::Context;
 use crate::gate::Route;
 use crate::record::Record;
@@ -27,6 +28,9 @@ pub(crate) async fn send(
         let reused = !connection.fresh;
         let spare = (reused && is_replayable(&request)).then(|| replay(&request, record));
         let failed = match answered(context, &mut connection, request, record).await? {
+            Ok(response) if is_parents(&connection, &response) => {
+                return Err(Cause::Parent(ParentRefusal::Unknown));
+            }
             Ok(response) => return Ok((response, connection)),
             Err(failed) => failed,
         };
@@ -38,6 +42,12 @@ pub(crate) async fn send(
         };
         connection = Box::pin(connect::fresh(context, route, key, record)).await?;
     }
+}
+
+/// A parent that does not know us. The guest has nothing to do with it, and could not answer.
+fn is_parents(connection: &Connection, response: &Response<Incoming>) -> bool {
+    matches!(connection.sender, Sender::Parent(..))
+        && response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED
 }
 
 struct Failed {

@@ -37,13 +37,15 @@ impl Protocol {
 #[derive(Debug)]
 pub(crate) enum Sender {
     Http1(http1::SendRequest<RequestBody>),
+    /// To a parent proxy, which wants the absolute form and may want to know who we are.
+    Parent(http1::SendRequest<RequestBody>, Option<HeaderValue>),
     Http2(http2::SendRequest<RequestBody>),
 }
 
 impl Sender {
     pub(crate) fn is_closed(&self) -> bool {
         match self {
-            Self::Http1(sender) => sender.is_closed(),
+            Self::Http1(sender) | Self::Parent(sender, _) => sender.is_closed(),
             Self::Http2(sender) => sender.is_closed(),
         }
     }
@@ -51,7 +53,7 @@ impl Sender {
     /// Waits until a request can be sent.
     pub(crate) async fn ready(&mut self) -> hyper::Result<()> {
         match self {
-            Self::Http1(sender) => sender.ready().await,
+            Self::Http1(sender) | Self::Parent(sender, _) => sender.ready().await,
             Self::Http2(sender) => sender.ready().await,
         }
     }
@@ -64,6 +66,11 @@ impl Sender {
         match self {
             Self::Http1(sender) => {
                 to_http1(&mut request);
+                sender.try_send_request(request).await
+            }
+            Self::Parent(sender, authorization) => {
+                to_http1(&mut request);
+                to_parent(&mut request, authorization.as_ref());
                 sender.try_send_request(request).await
             }
             Self::Http2(sender) => {
@@ -86,6 +93,22 @@ fn to_http1<B>(request: &mut Request<B>) {
     *request.version_mut() = Version::HTTP_11;
     request.headers_mut().remove(header::TE);
     join_cookies(request.headers_mut());
+}
+
+/// Absolute form (RFC 9112 §3.2.2), with our own credentials for the parent.
+fn to_parent<B>(request: &mut Request<B>, authorization: Option<&HeaderValue>) {
+    let host = request.headers().get(header::HOST);
+    let authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    if let Some(authority) = authority {
+        let mut parts = std::mem::take(request.uri_mut()).into_parts();
+        parts.scheme = Some(Scheme::HTTP);
+        parts.authority = Some(authority);
+        *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
+    }
+    if let Some(authorization) = authorization {
+        let fields = request.headers_mut();
+        fields.insert(header::PROXY_AUTHORIZATION, authorization.clone());
+    }
 }
 
 /// `:scheme`, `:authority` and `:path` instead of `Host` and origin form.

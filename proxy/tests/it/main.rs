@@ -23,6 +23,7 @@ mod intercept;
 mod language;
 mod names;
 mod pages;
+mod parents;
 mod policy;
 mod streaming;
 mod upgrade;

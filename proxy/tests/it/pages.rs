@@ -116,3 +116,73 @@ async fn metrics_are_for_the_host_only() {
     std::fs::write(dir.path().join("proxy-config.json"), "{").unwrap();
     crate::support::soon("degraded", async { while health().await != 503 {} }).await;
 }
+
+/// What is meant for people says what they may have meant, in the form that they can read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denial_names_the_nearest_host() {
+    let world = World::new(&deny(&["api.github.com", "*.example.org", "x.test"])).await;
+    let rows = [
+        ("api.gihtub.com", Some("api.github.com")),
+        ("apis.github.com", Some("api.github.com")),
+        ("example.org", Some("*.example.org")),
+        ("www.api.github.com", Some("api.github.com")),
+        ("github.example", None),
+        ("y.test", None),
+    ];
+    for (host, nearest) in rows {
+        let ask = |accept: &str| {
+            format!(
+                "GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"
+            )
+        };
+        let problem = world.raw(ask("application/json")).await.unwrap();
+        let told: serde_json::Value = serde_json::from_str(&problem.body).unwrap();
+        assert_eq!(told["nearest"].as_str(), nearest, "{told}");
+        assert_eq!(told["retryable"], false);
+        let remedy = format!("sandbox network proxy s1 --allow-host {host}:80");
+        assert_eq!(told["remedy"].as_str(), Some(remedy.as_str()));
+        for (accept, kind) in [
+            ("*/*", "text/plain; charset=utf-8"),
+            (
+                "text/html,application/xhtml+xml,*/*;q=0.8",
+                "text/html; charset=utf-8",
+            ),
+        ] {
+            let answer = world.raw(ask(accept)).await.unwrap();
+            assert_eq!(answer.field("content-type"), Some(kind));
+            assert!(answer.body.contains(&remedy), "{}", answer.body);
+            let meant = answer.body.contains("Did you mean");
+            assert_eq!(meant, nearest.is_some(), "{}", answer.body);
+        }
+    }
+}
+
+/// A browser shows nobody the answer to its `CONNECT`: it is told inside TLS, and nothing is resolved or dialled.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_is_told_inside_tls() {
+    let world = World::new(&deny(&[])).await;
+    for (agent, inside) in [("curl/8.5", false), ("Mozilla/5.0 (X11)", true)] {
+        let opened = crate::support::Tunnel::open_as(world.address, "evil.test:443", agent).await;
+        if !inside {
+            assert_eq!(opened.err().unwrap().status, 403);
+            continue;
+        }
+        let mut tunnel = opened.unwrap().tls(&world.ca(), "evil.test").await.unwrap();
+        tunnel
+            .send(b"GET /page HTTP/1.1\r\nHost: evil.test\r\nAccept: text/html\r\n\r\n")
+            .await;
+        let answer = tunnel.answer().await.unwrap();
+        assert_eq!((answer.status, answer.reason()), (403, "default"));
+        assert!(
+            answer.body.contains("--allow-host evil.test:443"),
+            "{}",
+            answer.body
+        );
+        let event = world
+            .event("the line", |event| event.url == "https://evil.test/page")
+            .await;
+        assert_eq!(event.action, proxy::audit::Action::Denied);
+    }
+    assert_eq!(world.dns.asked(), Vec::<String>::new());
+    assert_eq!(world.events().len(), 2, "one line for each");
+}

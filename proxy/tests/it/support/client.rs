@@ -75,9 +75,21 @@ pub(crate) struct Tunnel<I = TcpStream> {
 impl Tunnel {
     /// Sends `CONNECT authority` and reads the answer's head.
     pub(crate) async fn open(proxy: SocketAddr, authority: &str) -> Result<Self, Answer> {
+        Self::open_as(proxy, authority, "test").await
+    }
+
+    /// The same, with a `User-Agent`.
+    pub(crate) async fn open_as(
+        proxy: SocketAddr,
+        authority: &str,
+        agent: &str,
+    ) -> Result<Self, Answer> {
         let mut io = connect(proxy).await;
         io.write_all(
-            format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n").as_bytes(),
+            format!(
+                "CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: {agent}\r\n\r\n"
+            )
+            .as_bytes(),
         )
         .await
         .unwrap();

@@ -44,6 +44,11 @@ impl World {
     }
 
     pub(crate) async fn with(config: &str, limits: Limits) -> Self {
+        Self::made(config, |options| options.limits = limits).await
+    }
+
+    /// With options that `change` has changed.
+    pub(crate) async fn made(config: &str, change: impl FnOnce(&mut Options)) -> Self {
         let dir = TempDir::new().unwrap();
         std::fs::write(dir.path().join("proxy-config.json"), config).unwrap();
         let (dns, pki) = (Dns::start().await, Pki::new("test origins"));
@@ -57,7 +62,7 @@ impl World {
         options.log = Some(dir.path().join("network.jsonl"));
         options.admin = Some(dir.path().join("admin.sock"));
         options.advice = Some("sandbox network proxy s1".into());
-        options.limits = limits;
+        change(&mut options);
         let proxy = Proxy::start(options).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,0 +1,142 @@
+//! Reaching a target: directly, or through a parent.
+
+use std::io;
+use std::time::Duration;
+
+use http::HeaderValue;
+use policy_lang::Host;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::dial;
+use super::parent::Parent;
+use crate::cause::{Cause, ParentRefusal};
+use crate::context::Context;
+use crate::gate::{Permit, Route};
+use crate::record::Record;
+
+/// Longest head of a parent's answer.
+const MAX_HEAD: usize = 8 * 1024;
+
+/// Addresses that a parent is asked for, one after the other, where it cannot reach the first.
+const MAX_TRIES: usize = 3;
+
+/// A connection for one target.
+pub(crate) struct Reached {
+    pub(crate) stream: TcpStream,
+    pub(crate) permit: Permit,
+    /// Set if it ends at a parent that wants requests in absolute form, with what it is told of us.
+    pub(crate) absolute: Option<Option<HeaderValue>>,
+}
+
+/// Connects to one of the route's addresses, or to the parent that is responsible for its target.
+pub(crate) async fn reach(
+    context: &Context,
+    route: &Route,
+    tls: bool,
+    record: &mut Record,
+) -> Result<Reached, Cause> {
+    let deadline = context.limits.connect;
+    let Some(parent) = context.parents.of(&route.target, tls) else {
+        let (stream, permit) = dial(&route.permits, deadline).await.map_err(Cause::Dial)?;
+        record.dialled(permit.address());
+        return Ok(Reached {
+            stream,
+            permit,
+            absolute: None,
+        });
+    };
+    record.via(&parent.authority);
+    let by_name = context.parents.by_name();
+    let literal = matches!(route.target.host(), Host::Addr(_));
+    if !tls && (route.explicit || literal || by_name) {
+        let permit = route.permits.first().ok_or_else(no_answer)?.clone();
+        record.dialled(permit.address());
+        return Ok(Reached {
+            stream: connect(parent, deadline).await?,
+            permit,
+            absolute: Some(parent.authorization.clone()),
+        });
+    }
+    let mut refused = no_answer();
+    for permit in route.permits.iter().take(MAX_TRIES) {
+        record.dialled(permit.address());
+        let authority = match by_name {
+            true => route.target.to_string(),
+            false => permit.address().to_string(),
+        };
+        match timeout(deadline, tunnel(parent, &authority, deadline)).await {
+            Ok(Ok(stream)) => {
+                return Ok(Reached {
+                    stream,
+                    permit: permit.clone(),
+                    absolute: None,
+                });
+            }
+            // It could not reach this address, and may reach another.
+            Ok(Err(cause @ Cause::Parent(ParentRefusal::Status(500..)))) => refused = cause,
+            Ok(Err(cause)) => return Err(cause),
+            Err(_) => refused = Cause::Parent(ParentRefusal::Timeout),
+        }
+    }
+    Err(refused)
+}
+
+fn no_answer() -> Cause {
+    Cause::Parent(ParentRefusal::Timeout)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the parent is the operator's choice: no guest has a say in its name or address"
+)]
+async fn connect(parent: &Parent, deadline: Duration) -> Result<TcpStream, Cause> {
+    let connected = timeout(deadline, TcpStream::connect(&parent.authority)).await;
+    let unreachable = |error: io::Error| Cause::Parent(ParentRefusal::Unreachable(error.kind()));
+    let stream = connected.map_err(|_| no_answer())?.map_err(unreachable)?;
+    stream.set_nodelay(true).map_err(unreachable)?;
+    Ok(stream)
+}
+
+/// A tunnel through the parent. Nothing is sent into it before the parent consents.
+async fn tunnel(parent: &Parent, authority: &str, deadline: Duration) -> Result<TcpStream, Cause> {
+    let mut stream = connect(parent, deadline).await?;
+    let mut head = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n").into_bytes();
+    if let Some(authorization) = &parent.authorization {
+        head.extend_from_slice(b"Proxy-Authorization: ");
+        head.extend_from_slice(authorization.as_bytes());
+        head.extend_from_slice(b"\r\n");
+    }
+    head.extend_from_slice(b"\r\n");
+    let broken = |error: io::Error| Cause::Parent(ParentRefusal::Unreachable(error.kind()));
+    stream.write_all(&head).await.map_err(broken)?;
+    match answer(&mut stream).await.map_err(broken)? {
+        Some(200..=299) => Ok(stream),
+        Some(407) => Err(Cause::Parent(ParentRefusal::Unknown)),
+        Some(status) => Err(Cause::Parent(ParentRefusal::Status(status))),
+        None => Err(Cause::Parent(ParentRefusal::Malformed)),
+    }
+}
+
+/// The status of the parent's answer. COST: a read for each byte, about a hundred: what follows the head is the origin's,
+/// and an origin may speak first.
+async fn answer(stream: &mut TcpStream) -> io::Result<Option<u16>> {
+    let mut head = Vec::with_capacity(256);
+    while !head.ends_with(b"\r\n\r\n") {
+        if head.len() >= MAX_HEAD {
+            return Ok(None);
+        }
+        head.push(stream.read_u8().await?);
+    }
+    let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let line = str::from_utf8(line).unwrap_or_default();
+    let mut words = line.split(' ');
+    let http = words
+        .next()
+        .is_some_and(|version| version.starts_with("HTTP/1."));
+    Ok(words
+        .next()
+        .and_then(|status| status.parse().ok())
+        .filter(|_| http))
+}
