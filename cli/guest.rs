@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use proxy::credentials::Handed;
 use vmshim::spec::Share;
 use wire::message::Seed;
 
 use crate::agent::Agent;
+use crate::credentials;
 use crate::seeds;
 use crate::settings::Credentials;
 use crate::state::Record;
@@ -56,8 +58,8 @@ fn ssh_keys(credentials: Credentials) -> Option<std::path::PathBuf> {
     dir.is_dir().then_some(dir)
 }
 
-/// Variables of every program: the image's, the agent's, the caller's. Of two of one name the last holds.
-pub(crate) fn env(record: &Record) -> Vec<(String, String)> {
+/// Variables of every program: the image's, the agent's, placeholders for keys, the caller's. Of two of one name the last holds.
+pub(crate) fn env(record: &Record, handed: &Handed) -> Vec<(String, String)> {
     let own = Agent::find(&record.agent).map_or(&[][..], |agent| agent.env);
     let own = own
         .iter()
@@ -68,16 +70,19 @@ pub(crate) fn env(record: &Record) -> Vec<(String, String)> {
     });
     let given = record.settings.env.iter().cloned();
     let image = record.image_env.iter().cloned();
-    image.chain(own).chain(workspace).chain(given).collect()
+    let placeholders = credentials::placeholders(handed);
+    let all = image.chain(own).chain(workspace).chain(placeholders);
+    all.chain(given).collect()
 }
 
 /// Files for the agent, and the caller's git identity.
-pub(crate) fn seeds(record: &Record) -> Vec<Seed> {
+pub(crate) fn seeds(record: &Record, handed: &Handed) -> Vec<Seed> {
     let workspace = record
         .workspaces
         .first()
         .map_or(Path::new("/"), |folder| &folder.path);
-    let mut seeds = seeds::of(&record.agent, workspace, false);
+    let has_key = !credentials::placeholders(handed).is_empty();
+    let mut seeds = seeds::of(&record.agent, workspace, has_key);
     seeds.extend(record.git.seed());
     seeds
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use proxy::credentials::Handed;
+use proxy::credentials::{Handed, SERVICES};
 use serde_json::Value;
 use vmshim::cache::Cache;
 use vmshim::client::{self, Client};
@@ -80,8 +80,8 @@ pub(crate) fn ensure_running(
     progress: &Progress,
 ) -> Result<Client, Failure> {
     if !sandbox.is_running() {
-        let mut spec = spec(paths, sandbox, progress)?;
-        let handed = credentials::collect(&sandbox.config())?;
+        let handed = credentials::of(sandbox)?;
+        let mut spec = spec(paths, sandbox, &handed, progress)?;
         let inherited = credentials::Inherited::new(&handed)?;
         spec.proxy_input = Some(inherited.descriptor());
         let mut supervisor = spawn_supervisor(&spec, &handed)?;
@@ -110,7 +110,12 @@ async fn await_proxy(admin: &Path) {
 }
 
 /// Everything that the supervisor must know.
-fn spec(paths: &Paths, sandbox: &Sandbox, progress: &Progress) -> Result<Spec, Failure> {
+fn spec(
+    paths: &Paths,
+    sandbox: &Sandbox,
+    handed: &Handed,
+    progress: &Progress,
+) -> Result<Spec, Failure> {
     let record = &sandbox.record;
     let settings = &record.settings;
     let (kernel, initramfs) = match settings.isolation {
@@ -153,11 +158,11 @@ fn spec(paths: &Paths, sandbox: &Sandbox, progress: &Progress) -> Result<Spec, F
         memory_mib: settings.memory_mib,
         shares: guest::shares(record),
         publish: settings.publish.clone(),
-        seeds: guest::seeds(record),
+        seeds: guest::seeds(record, handed),
         caller: Caller::current(),
         hostname: record.name.as_str().replace(['_', '+', '.'], "-"),
         ca_pem: Some(authority.pem().to_owned()),
-        env: guest::env(record),
+        env: guest::env(record, handed),
         isolation: settings.isolation,
         accel: accel()?,
         proxy_command: internal(&[
@@ -206,7 +211,9 @@ fn spawn_supervisor(spec: &Spec, secrets: &Handed) -> Result<Child, Failure> {
     let start = || -> std::io::Result<Child> {
         let json = serde_json::to_vec(spec)?;
         let mut command = Command::new(std::env::current_exe()?);
-        for name in secrets.names() {
+        // Also those that this sandbox has no use for: the supervisor and the VMM have none for any.
+        let known = SERVICES.iter().flat_map(|service| service.variables);
+        for name in known.copied().chain(secrets.names()) {
             command.env_remove(name);
         }
         let mut child = command
@@ -293,7 +300,7 @@ pub(crate) fn reload_policy(paths: &Paths, sandbox: &Sandbox) -> Result<(), Fail
 
 /// Gives the proxy of a running sandbox what the caller's environment has now.
 pub(crate) fn renew_credentials(paths: &Paths, sandbox: &Sandbox) -> Result<(), Failure> {
-    let handed = credentials::collect(&sandbox.config())?;
+    let handed = credentials::of(sandbox)?;
     let socket = admin_socket(&paths.runtime(&sandbox.record.id)?);
     proxy::admin::credentials(&socket, &handed)
         .map(|_| ())

@@ -6,15 +6,14 @@ use std::path::Path;
 use serde_json::{Value, json};
 use wire::message::{Place, Seed};
 
-/// What stands in the guest where a key would: the proxy puts the real one into requests.
-const PLACEHOLDER: &str = "proxy-managed";
+use crate::credentials::PLACEHOLDER;
 
 /// The seeds of the agent called `agent`, which is to trust the folder `workspace`. `has_key` says whether
 /// the proxy has a key to give: without one the agent should let its user log in.
 pub(crate) fn of(agent: &str, workspace: &Path, has_key: bool) -> Vec<Seed> {
     let workspace = workspace.to_string_lossy();
     match agent {
-        "claude" => claude(&workspace, has_key),
+        "claude" => claude(&workspace),
         "codex" => codex(&workspace, has_key),
         "copilot" => vec![json_file(
             "~/.copilot/config.json",
@@ -25,29 +24,19 @@ pub(crate) fn of(agent: &str, workspace: &Path, has_key: bool) -> Vec<Seed> {
     }
 }
 
-fn claude(workspace: &str, has_key: bool) -> Vec<Seed> {
-    let mut state = json!({
+fn claude(workspace: &str) -> Vec<Seed> {
+    let state = json!({
         "bypassPermissionsModeAccepted": true,
         "hasCompletedOnboarding": true,
         "projects": { workspace: { "hasTrustDialogAccepted": true } },
+        // It asks once whether to use a key that it finds in its environment, and knows it by its end. No
+        // `apiKeyHelper`: that would outlive the key, and keep its user from logging in.
+        "customApiKeyResponses": { "approved": [PLACEHOLDER], "rejected": [] },
     });
-    let mut settings = json!({
+    let settings = json!({
         "permissions": { "defaultMode": "bypassPermissions" },
         "skipDangerousModePermissionPrompt": true,
     });
-    if has_key {
-        // It asks once whether to use a key that it finds in its environment, and knows it by its end.
-        put(
-            &mut state,
-            "customApiKeyResponses",
-            json!({ "approved": [PLACEHOLDER] }),
-        );
-        put(
-            &mut settings,
-            "apiKeyHelper",
-            json!(format!("echo {PLACEHOLDER}")),
-        );
-    }
     vec![
         json_file("~/.claude.json", &state),
         json_file("~/.claude/settings.json", &settings),
@@ -114,15 +103,10 @@ mod tests {
             for has_key in [false, true] {
                 let seeds = of(agent.name, folder, has_key);
                 let all: String = seeds.iter().map(|seed| seed.content.as_str()).collect();
-                let names_a_key = all.contains("proxy-managed") || all.contains("api-key");
-                let asks_for_one = matches!(agent.name, "claude" | "codex" | "gemini");
-                assert_eq!(
-                    names_a_key,
-                    has_key && asks_for_one,
-                    "{}: {all}",
-                    agent.name
-                );
-                let is_seeded = asks_for_one || agent.name == "copilot";
+                let names_a_key = all.contains("OPENAI_API_KEY") || all.contains("api-key");
+                let needs_one = matches!(agent.name, "codex" | "gemini");
+                assert_eq!(names_a_key, has_key && needs_one, "{}: {all}", agent.name);
+                let is_seeded = needs_one || matches!(agent.name, "claude" | "copilot");
                 assert_eq!(
                     all.contains(r#""/work/a \"b\"""#),
                     is_seeded,

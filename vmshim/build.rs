@@ -1,7 +1,9 @@
-//! Builds the guest's init, a static program, and hands its path to `lib.rs` as `GUEST_INIT`.
+//! Builds the guest's init, a static program, and hands its path to `lib.rs` as `GUEST_INIT` and what
+//! tells it from others as `GUEST_INIT_ID`.
 
 use std::env;
 use std::error::Error;
+use std::hash::{DefaultHasher, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -22,7 +24,19 @@ fn main() -> Result<()> {
     }
     let program = build_guest()?;
     println!("cargo::rustc-env=GUEST_INIT={}", program.display());
+    println!(
+        "cargo::rustc-env=GUEST_INIT_ID={:016x}",
+        fingerprint(&program)?
+    );
     Ok(())
+}
+
+/// Tells one build of the program from the next, so that no start needs to look through it. Not against forgers: the
+/// program is part of this one.
+fn fingerprint(program: &Path) -> Result<u64> {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(&std::fs::read(program)?);
+    Ok(hasher.finish())
 }
 
 /// Runs cargo within cargo. It has a target directory of its own, because the outer cargo holds the

@@ -29,7 +29,7 @@ for file in environment gitconfig hosts; do
     [ -f "/etc/$file" ] || continue
     sed '/^# >>> sandbox/,/^# <<< sandbox/d' "/etc/$file" > "$clean/etc/$file"
 done
-tar --create --file=- --one-file-system --numeric-owner --xattrs --xattrs-include='*' --sparse \
+tar --create --file=- --one-file-system --numeric-owner --xattrs --xattrs-include='*' \
     --warning=no-file-changed --warning=no-file-ignored --warning=no-file-removed \
     --exclude=./etc/environment --exclude=./etc/gitconfig --exclude=./etc/hosts \
     --exclude=./etc/profile.d/sandbox.sh --exclude=./etc/sudoers.d/sandbox-proxy \

@@ -16,6 +16,7 @@ mod edges;
 mod flags;
 mod image;
 mod microvm;
+mod model;
 mod origin;
 mod promises;
 mod support;

@@ -25,7 +25,7 @@ const DEBIAN_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 pub(crate) struct Origin {
     pub(crate) addr: SocketAddr,
     requests: Arc<AtomicUsize>,
-    trust: TempDir,
+    trust: Trust,
     /// Serves until dropped.
     _runtime: Runtime,
 }
@@ -33,13 +33,6 @@ pub(crate) struct Origin {
 impl Origin {
     pub(crate) fn serving(folder: &Path) -> Self {
         let (config, authority) = identity();
-        let trust = tempfile::tempdir().unwrap();
-        // The system's roots and ours: what is reached through the proxy may be either.
-        let system = std::env::var_os("SSL_CERT_FILE")
-            .map_or_else(|| PathBuf::from(DEBIAN_BUNDLE), PathBuf::from);
-        let system = fs::read_to_string(system).unwrap_or_default();
-        fs::write(trust.path().join("roots.pem"), system + &authority).unwrap();
-
         let runtime = Runtime::new().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let addr = listener.local_addr().unwrap();
@@ -52,19 +45,38 @@ impl Origin {
         Self {
             addr,
             requests,
-            trust,
+            trust: Trust::new(&authority),
             _runtime: runtime,
         }
     }
 
     /// A value for `SSL_CERT_FILE` that trusts this server and whatever the system trusts.
     pub(crate) fn roots(&self) -> PathBuf {
-        self.trust.path().join("roots.pem")
+        self.trust.roots()
     }
 
     /// How many requests have arrived.
     pub(crate) fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
+    }
+}
+
+/// A file of roots: the system's and a test's own. What is reached through the proxy may be either.
+pub(crate) struct Trust(TempDir);
+
+impl Trust {
+    pub(crate) fn new(authority: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let system = std::env::var_os("SSL_CERT_FILE")
+            .map_or_else(|| PathBuf::from(DEBIAN_BUNDLE), PathBuf::from);
+        let system = fs::read_to_string(system).unwrap_or_default();
+        fs::write(dir.path().join("roots.pem"), system + authority).unwrap();
+        Self(dir)
+    }
+
+    /// A value for `SSL_CERT_FILE`.
+    pub(crate) fn roots(&self) -> PathBuf {
+        self.0.path().join("roots.pem")
     }
 }
 
@@ -103,7 +115,7 @@ fn answer(served: &Served, request: &Request<Incoming>) -> Response<Full<Bytes>>
 }
 
 /// A server for `localhost`, and the PEM of the authority that vouches for it.
-fn identity() -> (Arc<rustls::ServerConfig>, String) {
+pub(crate) fn identity() -> (Arc<rustls::ServerConfig>, String) {
     let ca_key = KeyPair::generate().unwrap();
     let mut ca = CertificateParams::new(Vec::new()).unwrap();
     ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));

@@ -16,7 +16,7 @@ mod modules;
 mod package;
 mod tree;
 
-pub use initramfs::initramfs;
+pub use initramfs::{Init, initramfs};
 use tree::Tree;
 
 /// The cache folder for kernels.

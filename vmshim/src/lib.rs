@@ -22,4 +22,7 @@ pub mod supervise;
 pub mod tool;
 
 /// The guest's init: a static program for the guest's architecture, the `/init` of its initramfs.
-pub static GUEST_INIT: &[u8] = include_bytes!(env!("GUEST_INIT"));
+pub static GUEST_INIT: kernel::Init = kernel::Init {
+    id: env!("GUEST_INIT_ID"),
+    program: include_bytes!(env!("GUEST_INIT")),
+};

@@ -1,8 +1,10 @@
 //! Tests that boot real microVMs. Each is one story, since a boot costs seconds under emulation.
 
+mod agents;
 mod clients;
 mod killed;
 mod lifecycle;
+mod saving;
 mod unaware;
 
 use std::process::Command;
@@ -25,18 +27,22 @@ impl Running {
 
     /// The same, with more flags for `create`.
     pub(super) fn start_with(name: &'static str, env: &[(&str, &str)], flags: &[&str]) -> Self {
-        let running = Self {
-            home: Home::new(),
-            name,
-            env: env
-                .iter()
-                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-                .collect(),
-        };
+        let running = Self::adopt(Home::new(), name, env);
         running.ok(&[&["create", "--name", name], flags, &["shell", "."]].concat());
         running.ok(&["network", "proxy", name, "--policy", "deny"]);
         running.ok(&["run", "--detached", name]);
         running
+    }
+
+    /// One that `home` has already, started when it is first used.
+    pub(super) fn adopt(home: Home, name: &'static str, env: &[(&str, &str)]) -> Self {
+        let env = env.iter();
+        let env = env.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        Self {
+            home,
+            name,
+            env: env.collect(),
+        }
     }
 
     pub(super) fn command(&self, args: &[&str]) -> Command {

@@ -5,7 +5,6 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use cpio::newc::Builder;
-use sha2::{Digest, Sha256};
 
 use super::{Error, Kernel};
 use crate::cache::Cache;
@@ -13,20 +12,28 @@ use crate::cache::Cache;
 /// The cache folder for initial file systems.
 const KIND: &str = "initramfs";
 
-/// Makes the initial file system for `kernel` with `init` as PID 1, or finds it in the cache.
+/// Bump when the archive is laid out anew.
+const GENERATION: u32 = 1;
+
+/// A program to be PID 1.
+#[derive(Clone, Copy, Debug)]
+pub struct Init {
+    /// Tells it from every other.
+    pub id: &'static str,
+    /// Its file.
+    pub program: &'static [u8],
+}
+
+/// Makes the initial file system for `kernel` with `init` as PID 1, or finds it in the cache by what it is made of.
 ///
 /// COST: the archive is not compressed; unpacking costs an emulated guest more than reading 4 MB costs the host.
-pub fn initramfs(cache: &Cache, kernel: &Kernel, init: &[u8]) -> Result<PathBuf, Error> {
-    let bytes = archive(&kernel.modules(), init)?;
-    let digest = Sha256::digest(&bytes);
-    let name: String = digest
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+pub fn initramfs(cache: &Cache, kernel: &Kernel, init: Init) -> Result<PathBuf, Error> {
+    let of_kernel = kernel.dir.file_name().unwrap_or_default().to_string_lossy();
+    let name = format!("{of_kernel}-{}-g{GENERATION}", init.id);
     let dir = cache.ensure(KIND, &name, |draft| {
         let path = draft.join("initramfs.cpio");
-        fs::write(&path, &bytes).map_err(Error::at(&path))
+        let bytes = archive(&kernel.modules(), init.program)?;
+        fs::write(&path, bytes).map_err(Error::at(&path))
     })?;
     Ok(dir.join("initramfs.cpio"))
 }
@@ -121,5 +128,29 @@ mod tests {
             .map(|(name, mode, bytes)| (name.to_owned(), mode, bytes.to_vec()))
             .into();
         assert_eq!(entries, wanted);
+    }
+
+    #[test]
+    fn is_made_once_for_a_kernel_and_an_init() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::new(dir.path().join("cache"));
+        let kernel = |name: &str| {
+            let dir = dir.path().join(name);
+            fs::create_dir_all(dir.join("modules")).unwrap();
+            fs::write(dir.join("modules/order"), "").unwrap();
+            Kernel { dir }
+        };
+        let init = |id, program| Init { id, program };
+        let first = initramfs(&cache, &kernel("6.1-a"), init("one", b"1")).unwrap();
+        // A second start reads nothing: were it to look, it would not find the modules.
+        fs::remove_dir_all(dir.path().join("6.1-a/modules")).unwrap();
+        let again = Kernel {
+            dir: dir.path().join("6.1-a"),
+        };
+        assert_eq!(initramfs(&cache, &again, init("one", b"1")).unwrap(), first);
+        for (of, id) in [("6.1-a", "two"), ("6.2-a", "one")] {
+            let other = initramfs(&cache, &kernel(of), init(id, b"2")).unwrap();
+            assert_ne!(other, first, "{of} {id}");
+        }
     }
 }
