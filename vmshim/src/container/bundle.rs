@@ -114,7 +114,7 @@ pub fn write(spec: &Spec, ids: &Ids, dir: &Path) -> Result<PathBuf, Error> {
     let failed = || Error::doing("write the container's description");
     fs::create_dir_all(dir).map_err(failed())?;
     let init = dir.join("init");
-    fs::write(&init, crate::GUEST_INIT).map_err(failed())?;
+    fs::write(&init, crate::GUEST_INIT.program).map_err(failed())?;
     fs::set_permissions(&init, fs::Permissions::from_mode(0o755)).map_err(failed())?;
     let config = config(spec, ids, &init).to_string();
     fs::write(dir.join("config.json"), config).map_err(failed())?;
