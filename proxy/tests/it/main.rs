@@ -22,6 +22,7 @@ mod http2;
 mod intercept;
 mod language;
 mod names;
+mod outages;
 mod pages;
 mod parents;
 mod policy;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use hickory_proto::op::{Message, MessageType, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME};
 use hickory_proto::rr::{RData, Record, RecordType};
 use tokio::net::UdpSocket;
 
@@ -18,6 +18,12 @@ pub(crate) enum Zone {
     Changing(Vec<IpAddr>),
     Code(ResponseCode),
     Silent,
+    /// An answer to another question's number.
+    WrongNumber,
+    /// Cut short, and nobody listens where the whole of it would be had.
+    Truncated,
+    /// An alias of itself.
+    Loop,
 }
 
 #[derive(Default)]
@@ -100,6 +106,19 @@ fn answer(question: &Message, state: &mut State) -> Option<Message> {
             Vec::new()
         }
         Some(Zone::Silent) => return None,
+        Some(Zone::WrongNumber) => {
+            answer.metadata.id = answer.metadata.id.wrapping_add(1);
+            vec![IpAddr::from([127, 0, 0, 1])]
+        }
+        Some(Zone::Truncated) => {
+            answer.metadata.truncation = true;
+            Vec::new()
+        }
+        Some(Zone::Loop) => {
+            let alias = RData::CNAME(CNAME(query.name().clone()));
+            answer.add_answer(Record::from_rdata(query.name().clone(), 0, alias));
+            Vec::new()
+        }
         Some(Zone::Always(addresses)) => addresses.clone(),
         Some(Zone::Changing(addresses))
             if query.query_type() == RecordType::A && addresses.len() > 1 =>

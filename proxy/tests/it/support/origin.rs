@@ -18,6 +18,8 @@ pub(crate) enum Reply {
     SendAndClose(Vec<u8>),
     /// Sends these bytes and resets the connection.
     SendAndReset(Vec<u8>),
+    /// Sends these bytes and drops the connection as it is: over TLS without a `close_notify`.
+    SendAndDrop(Vec<u8>),
     /// Sends nothing until the client leaves.
     Hang,
     /// Sends these bytes, then everything back that comes.
@@ -140,6 +142,11 @@ async fn serve<I: AsyncRead + AsyncWrite + Unpin>(
                 io.write_all(&bytes).await.ok()?;
                 io.flush().await.ok()?;
                 return Some(io);
+            }
+            Reply::SendAndDrop(bytes) => {
+                io.write_all(&bytes).await.ok()?;
+                io.flush().await.ok()?;
+                return None;
             }
             Reply::Hang => {
                 let mut rest = [0; 1024];
