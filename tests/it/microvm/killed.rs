@@ -9,11 +9,21 @@ use crate::origin::Origin;
 
 #[test]
 fn killed_processes_lose_nothing() {
+    lose_nothing(&[]);
+}
+
+#[test]
+fn killed_processes_of_a_container_lose_nothing() {
+    lose_nothing(&["--isolation", "container"]);
+}
+
+fn lose_nothing(flags: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("hello"), "hello\n").unwrap();
     let origin = Origin::serving(folder.path());
     let roots = origin.roots();
-    let vm = Running::start("killed", &[("SSL_CERT_FILE", roots.to_str().unwrap())]);
+    let env = [("SSL_CERT_FILE", roots.to_str().unwrap())];
+    let vm = Running::start_with("killed", &env, flags);
     let port = origin.addr.port();
     vm.policy(&["--allow-host", &format!("localhost:{port}")]);
     let get = format!(

@@ -186,9 +186,7 @@ fn no_way_around(vm: &Running) {
         "curl -sS --max-time 5 --noproxy '*' http://192.0.2.1/".to_owned(),
         "timeout 5 bash -c 'echo x > /dev/udp/192.0.2.1/53'".to_owned(),
         "curl -sS --max-time 5 --noproxy '*' --fail http://example.com/".to_owned(),
-        format!(
-            "curl -sS --max-time 5 --noproxy '*' http://host.docker.internal:{port}/ | grep -v 403"
-        ),
+        format!("curl -sS --max-time 5 --fail --noproxy '*' http://host.docker.internal:{port}/"),
         "curl -sS --max-time 5 --noproxy '*' http://169.254.169.254/".to_owned(),
         "curl -sS --max-time 5 --fail http://169.254.169.254/".to_owned(),
         format!("curl -sS --max-time 5 --noproxy '*' http://127.0.0.1:{port}/"),

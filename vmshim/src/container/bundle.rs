@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{Error, Ids, root_dir};
+use super::{Error, root_dir};
 use crate::spec::{Share, Spec};
 
 /// Where the guest program is inside.
@@ -107,7 +107,7 @@ const READ_ONLY: [&str; 5] = [
 ];
 
 /// Writes the bundle's files to `dir` and returns it.
-pub fn write(spec: &Spec, ids: &Ids, dir: &Path) -> Result<PathBuf, Error> {
+pub fn write(spec: &Spec, dir: &Path) -> Result<PathBuf, Error> {
     if let Some(share) = spec.shares.iter().find(|share| !share.hide.is_empty()) {
         return Err(Error::Hide(share.host.clone()));
     }
@@ -116,14 +116,14 @@ pub fn write(spec: &Spec, ids: &Ids, dir: &Path) -> Result<PathBuf, Error> {
     let init = dir.join("init");
     fs::write(&init, crate::GUEST_INIT.program).map_err(failed())?;
     fs::set_permissions(&init, fs::Permissions::from_mode(0o755)).map_err(failed())?;
-    let config = config(spec, ids, &init).to_string();
+    let config = config(spec, &init).to_string();
     fs::write(dir.join("config.json"), config).map_err(failed())?;
     Ok(dir.to_owned())
 }
 
-fn config(spec: &Spec, ids: &Ids, init: &Path) -> Value {
-    let [users, groups] = ids.mappings();
-    let namespaces = ["pid", "network", "ipc", "uts", "mount", "user", "cgroup"];
+fn config(spec: &Spec, init: &Path) -> Value {
+    // The runtime itself runs in the user namespace.
+    let namespaces = ["pid", "network", "ipc", "uts", "mount", "cgroup"];
     json!({
         "ociVersion": "1.0.2",
         "hostname": spec.hostname,
@@ -141,8 +141,6 @@ fn config(spec: &Spec, ids: &Ids, init: &Path) -> Value {
         },
         "mounts": mounts(spec, init),
         "linux": {
-            "uidMappings": users,
-            "gidMappings": groups,
             "namespaces": namespaces.map(|kind| json!({ "type": kind })),
             "maskedPaths": MASKED,
             "readonlyPaths": READ_ONLY,

@@ -6,13 +6,12 @@
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
-
-use rustix::thread::{Gid, Uid, UnshareFlags};
-use serde_json::{Value, json};
+use std::thread::JoinHandle;
 
 use super::Error;
 use crate::spec::Caller;
 use crate::tool::Tool;
+use rustix::thread::{Gid, Uid, UnshareFlags};
 
 /// The agent's number, for user and group.
 const AGENT: u32 = 1000;
@@ -64,22 +63,25 @@ impl Ids {
         })
     }
 
-    /// As `uidMappings` and `gidMappings` of the OCI runtime specification.
-    pub(super) fn mappings(&self) -> [Value; 2] {
-        [&self.users, &self.groups].map(|ranges| {
-            let mapping = |range: &Range| {
-                json!({
-                    "containerID": range.inside,
-                    "hostID": range.outside,
-                    "size": range.count,
-                })
-            };
-            ranges.iter().map(mapping).collect()
-        })
+    /// Runs a command as the root of a user namespace with these numbers, to its end.
+    pub(super) fn run(&self, mut command: Command) -> io::Result<Output> {
+        let given = self.lend(&mut command)?;
+        let spawned = command.spawn();
+        // The command's ends of the pipes go with it: without them nobody waits for ever.
+        drop(command);
+        let given = given
+            .join()
+            .map_err(|_| io::Error::other("the helper thread failed"))?;
+        spawned
+            .map_err(|error| given.err().unwrap_or(error))?
+            .wait_with_output()
     }
 
-    /// Runs a command as the root of a user namespace with these numbers.
-    pub(super) fn run(&self, mut command: Command) -> io::Result<Output> {
+    /// Makes a command that is about to be spawned the root of a user namespace with these numbers.
+    ///
+    /// Spawning returns when the program runs, which waits for the numbers; the thread that is returned
+    /// gives them. It ends with the spawning.
+    pub fn lend(&self, command: &mut Command) -> io::Result<JoinHandle<io::Result<()>>> {
         let (mut hears_pid, says_pid) = io::pipe()?;
         let (hears_go, mut says_go) = io::pipe()?;
         // SAFETY: between fork and exec only system calls are made, without memory being allocated.
@@ -98,23 +100,14 @@ impl Ids {
                 Ok(())
             });
         }
-        // `spawn` returns when the program runs, which waits for the numbers: somebody else gives them.
         let ids = self.clone();
-        let giver = std::thread::spawn(move || -> io::Result<()> {
+        Ok(std::thread::spawn(move || {
             let mut pid = [0; 4];
             hears_pid.read_exact(&mut pid)?;
             let given = ids.give(i32::from_ne_bytes(pid));
             says_go.write_all(if given.is_ok() { &GO } else { &[0] })?;
             given
-        });
-        let spawned = command.spawn();
-        // The command's copies of the pipes' ends go with it; without them the giver can't wait for ever.
-        drop(command);
-        let given = giver
-            .join()
-            .map_err(|_| io::Error::other("the helper thread failed"))?;
-        let child = spawned.map_err(|error| given.err().unwrap_or(error))?;
-        child.wait_with_output()
+        }))
     }
 
     fn give(&self, pid: i32) -> io::Result<()> {

@@ -32,7 +32,7 @@ const MKDIR: Tool = Tool {
 /// COST: a second and 350 MB for a template of the distribution's packages.
 pub fn ensure(root: &Path, template: &Path, ids: &Ids) -> Result<(), Error> {
     if root.exists() {
-        return Ok(());
+        return forget_runtime(root, ids);
     }
     let draft = root.with_extension("new");
     remove(&draft, ids)?;
@@ -78,7 +78,19 @@ pub fn remove(root: &Path, ids: &Ids) -> Result<(), Error> {
     let mut command = RM.command();
     command.args(["-r", "-f"]).arg(root.join("root"));
     run(RM, command, ids)?;
+    forget_runtime(root, ids)?;
     fs::remove_dir_all(root).map_err(Error::doing("remove the container's root"))
+}
+
+/// Removes what a runtime that was killed knew of its container.
+fn forget_runtime(root: &Path, ids: &Ids) -> Result<(), Error> {
+    let runtime = root.join("runtime");
+    if !runtime.exists() {
+        return Ok(());
+    }
+    let mut command = RM.command();
+    command.args(["-r", "-f"]).arg(runtime);
+    run(RM, command, ids)
 }
 
 /// The container's root is another user, who must be able to write here while it is unpacked.

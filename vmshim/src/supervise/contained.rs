@@ -27,7 +27,6 @@ const PASS_SEAT: &str = r#"exec "$0" "$@" 3<&0 </dev/null"#;
 pub(super) struct Container {
     /// The other end is the guest's, which watches it.
     seat: Option<UnixStream>,
-    spec: Spec,
 }
 
 impl Container {
@@ -36,10 +35,12 @@ impl Container {
     pub(super) async fn start(spec: &Spec, board: &Arc<Board>) -> Result<(Helper, Self), Error> {
         let runtime = container::runtime()?;
         let ids = Ids::of(spec.caller)?;
-        board.phase("unpacking the template");
+        if !container::root_dir(&spec.state_dir).exists() {
+            board.phase("unpacking the template");
+        }
         unpack(spec, &ids).await?;
         board.phase("starting the container");
-        let bundle = container::write_bundle(spec, &ids, &spec.runtime_dir.join("oci"))?;
+        let bundle = container::write_bundle(spec, &spec.runtime_dir.join("oci"))?;
         let (seat, guests_seat) = seat(spec).map_err(Error::doing("start the container"))?;
         let mut command = Command::new("sh");
         command.env_clear(); // it holds the caller's secrets
@@ -55,38 +56,30 @@ impl Container {
             .arg(name(spec))
             .stdin(Stdio::from(OwnedFd::from(guests_seat)))
             .stdout(Stdio::piped());
-        let container = Self {
-            seat: Some(seat),
-            spec: spec.clone(),
-        };
-        Ok((Helper::start(command, board)?, container))
+        let failed = || Error::doing("make the container's user namespace");
+        let lent = ids.lend(&mut command).map_err(failed())?;
+        let helper = Helper::start(command, board);
+        if let Ok(Err(error)) = lent.join() {
+            return Err(failed()(error));
+        }
+        let container = Self { seat: Some(seat) };
+        Ok((helper?, container))
     }
 
-    /// Ends the container at once, and what its runtime keeps of it.
+    /// Ends the container at once.
     pub(super) async fn kill(&mut self, runtime: &mut Helper) {
         drop(self.seat.take());
         if timeout(FAREWELL, runtime.wait()).await.is_ok() {
             return;
         }
         runtime.kill().await;
-        if let Ok(runtime) = container::runtime() {
-            let _ = delete(runtime.command(), &self.spec).status();
-        }
     }
 }
 
-fn delete(mut command: Command, spec: &Spec) -> Command {
-    command
-        .args(["--root".as_ref(), state(spec).as_os_str()])
-        .args(["delete", "--force"])
-        .arg(name(spec))
-        .stderr(Stdio::null());
-    command
-}
-
-/// Where the runtime keeps what it knows.
+/// Where the runtime keeps what it knows. It acts as the container's root, so this is beside what belongs
+/// to that, too.
 fn state(spec: &Spec) -> std::path::PathBuf {
-    spec.runtime_dir.join("runc")
+    container::root_dir(&spec.state_dir).join("runtime")
 }
 
 fn name(spec: &Spec) -> String {
