@@ -221,12 +221,12 @@ impl Policy {
             _ => None,
         };
         let mut candidates = Vec::new();
-        for slot in judged(addr).flat_map(|judged| self.net_table().containing(judged)) {
+        for rule in judged(addr).flat_map(|judged| self.nets_around(judged)) {
             let outcome = match winner {
-                Some(_) => self.outcome(slot.rule, winner),
+                Some(_) => self.outcome(rule, winner),
                 None => Outcome::Skipped,
             };
-            candidates.extend(self.candidate(slot.rule, outcome));
+            candidates.extend(self.candidate(rule, outcome));
         }
         AddrExplanation {
             addr,

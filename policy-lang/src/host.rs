@@ -153,18 +153,30 @@ fn ends_in_a_number(text: &str) -> bool {
     }
 }
 
-/// Whether `name` is surely its own canonical form, found out without allocating; some canonical names
-/// (A-labels) need the longer way.
+/// Whether `name` is surely its own canonical form, found out in one pass without allocating; some canonical
+/// names (A-labels, and those that end in a number's first digit) need the longer way.
 pub(crate) fn is_plainly_canonical(name: &str) -> bool {
-    let plain = |label: &str| {
-        check_label(label, "").is_ok()
-            && !label.bytes().any(|b| b.is_ascii_uppercase())
-            && !label.starts_with("xn--")
-    };
-    name.len() <= NAME_BYTES
-        && name.split('.').all(plain)
-        && !ends_in_a_number(name)
-        && !LOCALHOST_ALIASES.contains(&name)
+    let mut before = b'.';
+    let mut label = 0;
+    let mut hyphens = false;
+    for (at, byte) in (0..).zip(name.bytes()) {
+        match (before, byte) {
+            (_, b'a'..=b'z' | b'0'..=b'9') => {}
+            (b'.', b'-') | (b'.' | b'-', b'.') => return false,
+            (b'-', b'-') => hyphens = true,
+            (_, b'-') => {}
+            (_, b'.') if at - label <= LABEL_BYTES => label = at + 1,
+            _ => return false,
+        }
+        before = byte;
+    }
+    let ends_well = before != b'.' && before != b'-' && name.len() - label <= LABEL_BYTES;
+    let last = name.as_bytes().get(label).copied().unwrap_or(b'0');
+    ends_well
+        && name.len() <= NAME_BYTES
+        && !last.is_ascii_digit()
+        && !(hyphens && name.split('.').any(|label| label.starts_with("xn--")))
+        && !(name.ends_with(".docker.internal") && LOCALHOST_ALIASES.contains(&name))
 }
 
 /// `shown` is the text as it was written, for errors.

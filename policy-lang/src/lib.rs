@@ -13,6 +13,8 @@
 //! data ([`LocalAddrs`]).
 #![forbid(unsafe_code)]
 
+#[doc(hidden)]
+pub mod bench;
 pub mod config;
 mod embedded;
 mod explain;

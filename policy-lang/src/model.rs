@@ -3,7 +3,7 @@
 use crate::{
     Action, HostPattern, Origin, RequestPath, Rule, Target,
     language::{Allowance, Credential, NetDefault, Rate},
-    matcher::NameList,
+    matcher::{Key, ListTable},
 };
 
 /// The one model of both forms. The order of its parts has no meaning.
@@ -12,10 +12,12 @@ pub(crate) struct Model {
     pub(crate) default: Option<(Action, Origin)>,
     pub(crate) net_default: Option<(NetDefault, Origin)>,
     pub(crate) rules: Vec<Rule>,
+    /// What the lists are hashed with.
+    pub(crate) key: Key,
     /// The names of list files that allow and block.
-    pub(crate) lists: Vec<NameList>,
+    pub(crate) lists: Vec<ListTable>,
     /// The names of list files that bypass.
-    pub(crate) bypass_lists: Vec<NameList>,
+    pub(crate) bypass_lists: Vec<ListTable>,
     pub(crate) limits: Vec<Limit>,
     pub(crate) budgets: Vec<Budget>,
     pub(crate) injections: Vec<Injection>,

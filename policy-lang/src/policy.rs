@@ -6,13 +6,13 @@ use crate::{
     RequestVerdict, Rule, RuleId, Target, Tier,
     embedded::judged,
     language::NetDefault,
-    matcher::{Author, HostTable, NetRule, NetTable, View},
+    matcher::{Author, Decided, HostTable, NetRule, NetTable, View},
     model::Model,
     rule::ListMark,
     special,
 };
 use sha2::{Digest as _, Sha256};
-use std::{borrow::Cow, fmt, net::IpAddr};
+use std::{borrow::Cow, cmp::Reverse, fmt, net::IpAddr};
 
 /// The rules of one sandbox, immutable.
 ///
@@ -73,9 +73,9 @@ impl Policy {
         budgets.sort_by_key(|budget| budget.pattern.order());
         Self {
             default: model.default.map_or(Action::Deny, |(action, _)| action),
-            hosts: HostTable::new(hosts, model.lists, ListMark::Hosts),
+            hosts: HostTable::new(hosts, model.lists, ListMark::Hosts, model.key),
             nets: NetTable::new(numbered().filter_map(net_rule)),
-            bypass_hosts: HostTable::new(bypasses, model.bypass_lists, ListMark::Bypass),
+            bypass_hosts: HostTable::new(bypasses, model.bypass_lists, ListMark::Bypass, model.key),
             bypass_nets: NetTable::new(numbered().filter_map(bypass_net_rule)),
             rules,
             limits,
@@ -100,12 +100,12 @@ impl Policy {
     }
 
     fn decide_host(&self, host: &Host, target: &Target) -> HostVerdict {
-        let (decided, by_request) = self.hosts.decide(host, target.port());
-        match decided {
-            Some(view) => HostVerdict {
-                action: view.action,
-                reason: Reason::Rule(view.rule),
-                tier: Some(view.tier),
+        let Decided { by, by_request } = self.hosts.decide(host, target.port());
+        match by {
+            Some((rule, action, tier)) => HostVerdict {
+                action,
+                reason: Reason::Rule(rule),
+                tier: Some(tier),
                 by_request,
             },
             None => HostVerdict {
@@ -220,11 +220,10 @@ impl Policy {
     fn decide_nets(&self, addr: IpAddr) -> Result<Reason, Reason> {
         let mut reason = Reason::Unblocked;
         for judged in judged(addr) {
-            let Some(slot) = self.nets.containing(judged).next() else {
+            let Some((rule, action)) = self.nets.longest(judged) else {
                 continue;
             };
-            let rule = slot.rule;
-            match slot.action {
+            match action {
                 Action::Deny => return Err(Reason::Net { rule, judged }),
                 Action::Allow => reason = Reason::Lifted(rule),
             }
@@ -239,11 +238,11 @@ impl Policy {
         if self.decide_host(target.host(), target).by_request {
             return Carriage::Intercept;
         }
-        let (bypass, _) = self.bypass_hosts.decide(target.host(), target.port());
-        let by_host = bypass.map(|view| view.rule);
+        let bypass = self.bypass_hosts.decide(target.host(), target.port());
+        let by_host = bypass.by.map(|(rule, ..)| rule);
         let by_net = || {
-            let slot = self.bypass_nets.containing(addr.to_canonical()).next();
-            slot.map(|slot| slot.rule)
+            let longest = self.bypass_nets.longest(addr.to_canonical());
+            longest.map(|(rule, _)| rule)
         };
         by_host
             .or_else(by_net)
@@ -394,8 +393,14 @@ impl Policy {
         &self.hosts
     }
 
-    pub(crate) fn net_table(&self) -> &NetTable {
-        &self.nets
+    /// Every CIDR rule whose network contains `addr`, in the order in which they count.
+    ///
+    /// COST: a look at every rule; for explanations.
+    pub(crate) fn nets_around(&self, addr: IpAddr) -> Vec<RuleId> {
+        let rules = (0..).map(RuleId).zip(&self.rules).filter_map(net_rule);
+        let mut around: Vec<_> = rules.filter(|(_, _, net, _)| net.contains(addr)).collect();
+        around.sort_by_key(|(_, _, net, author)| (Reverse(net.prefix_len()), *author));
+        around.into_iter().map(|(id, ..)| id).collect()
     }
 }
 
@@ -466,7 +471,7 @@ impl Digest {
             Action::Deny => ("block", list),
         });
         let lists = lists.chain(bypasses).map(|(verb, list)| {
-            let bytes = Self(Sha256::digest(&list.text).into());
+            let bytes = Self(list.digest);
             format!("{verb} list {bytes}")
         });
         let limits = model

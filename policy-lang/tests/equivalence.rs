@@ -85,9 +85,16 @@ impl Maker {
     }
 
     fn name(&mut self) -> String {
-        let labels: Vec<_> = (0..self.0.usize(1..5))
-            .map(|_| *self.pick(&["a", "b", "ab", "x-1"]))
-            .collect();
+        // Long names and deep ones take other ways through the matcher than usual ones.
+        let labels: &[&str] = match self.0.u8(..16) {
+            0 => &["a", "label-of-15-byt", "sixteen-bytes-ab"],
+            _ => &["a", "b", "ab", "x-1"],
+        };
+        let count = match self.0.u8(..32) {
+            0 => self.0.usize(7..12),
+            _ => self.0.usize(1..5),
+        };
+        let labels: Vec<_> = (0..count).map(|_| *self.pick(labels)).collect();
         labels.join(".")
     }
 

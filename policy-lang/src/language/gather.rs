@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Action, Effect, HostPattern, HostScope, Origin, Policy, Port, Position, Rule, RuleId,
-    matcher::{Kind, NameList},
+    matcher::{Kind, ListTable, ListedName},
     model::{Budget, Expectation, Injection, Limit, Model},
     position::Lines,
     warning::{Warning, WarningKind},
@@ -323,28 +323,28 @@ impl<'g, 'l> Gatherer<'g, 'l> {
             Verb::Allow | Verb::Block => &mut self.model.lists,
             Verb::Bypass => &mut self.model.bypass_lists,
         };
-        lists.push(NameList {
-            action: rule.verb.action(),
-            source: source.name,
-            text: source.text,
-            names,
-        });
+        lists.push(ListTable::new(
+            self.model.key,
+            rule.verb.action(),
+            source.name,
+            source.text,
+            &names,
+        ));
     }
 
     /// The canonical names of a list; what else it holds becomes rules and warnings.
-    fn names(&mut self, rule: &RuleItem, source: &Source) -> Vec<(u32, Kind)> {
+    fn names(&mut self, rule: &RuleItem, source: &Source) -> Vec<ListedName> {
         let mut names = Vec::new();
         let mut bad = 0;
-        for entry in list::entries(&source.text) {
+        list::each_entry(&source.text, |entry| {
             let text = || entry.text.into();
             match &entry.meaning {
-                Meaning::Name(mark, kind) => {
-                    let name = entry.text.get(*mark..).unwrap_or("");
-                    if *kind != Kind::Exact && !name.contains('.') {
+                Meaning::Name(name) => {
+                    if name.kind != Kind::Exact && !name.of(&source.text).contains('.') {
                         let kind = WarningKind::ListedTopLevel { text: text() };
                         self.warn_of_list(source, &entry, kind);
                     }
-                    names.extend(u32::try_from(entry.offset + mark).map(|offset| (offset, *kind)));
+                    names.push(*name);
                 }
                 Meaning::Patterns(patterns) => {
                     for pattern in patterns {
@@ -361,7 +361,7 @@ impl<'g, 'l> Gatherer<'g, 'l> {
                     }
                 }
             }
-        }
+        });
         if bad > LIST_WARNINGS {
             let count = bad - LIST_WARNINGS;
             self.warnings.push(Warning {

@@ -1,7 +1,9 @@
 //! List files: a million blocked names, one a line.
 
 use crate::{
-    Host, HostPattern, HostScope, PatternError, host::is_plainly_canonical, matcher::Kind,
+    Host, HostPattern, HostScope, PatternError,
+    host::is_plainly_canonical,
+    matcher::{Kind, ListedName},
 };
 use std::net::IpAddr;
 
@@ -16,8 +18,8 @@ pub(super) struct ListEntry<'a> {
 
 /// What a word of a list means.
 pub(super) enum Meaning {
-    /// A canonical name, at this many bytes into the word.
-    Name(usize, Kind),
+    /// A canonical name.
+    Name(ListedName),
     /// Something that needs rules of its own: a port, an address, a name in Unicode.
     Patterns(Vec<HostPattern>),
     /// No pattern.
@@ -41,16 +43,71 @@ const HOSTS_FILE_OWN: [&str; 9] = [
 ///
 /// A plain name means what it means in a rule: itself and not its subdomains. `.name` and `||name^` mean the
 /// name and everything below it.
-pub(super) fn entries(text: &str) -> impl Iterator<Item = ListEntry<'_>> {
-    let start = text.as_ptr() as usize;
-    text.lines().zip(1..).flat_map(move |(line, number)| {
-        words(line).map(move |text| ListEntry {
-            text,
-            offset: text.as_ptr() as usize - start,
-            line: number,
-            meaning: meaning(text),
-        })
-    })
+pub(super) fn each_entry<'t>(text: &'t str, mut visit: impl FnMut(ListEntry<'t>)) {
+    let mut line_start = 0;
+    for (line, number) in text.split('\n').zip(1..) {
+        let start = line_start;
+        line_start += line.len() + 1;
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        let mut add = |text: &'t str, offset, meaning| {
+            visit(ListEntry {
+                text,
+                offset,
+                line: number,
+                meaning,
+            })
+        };
+        if let Some((skipped, word, name)) = plain_line(line, start) {
+            add(word, start + skipped, Meaning::Name(name));
+            continue;
+        }
+        for word in words(line) {
+            let offset = start + (word.as_ptr() as usize - line.as_ptr() as usize);
+            add(word, offset, meaning(word, offset));
+        }
+    }
+}
+
+/// The one name of a line that is nothing else but, maybe, a hosts file's usual address before it. Such are most
+/// lines of most lists, and are read without being cut up. With the name comes the word that it stands in.
+fn plain_line(line: &str, start: usize) -> Option<(usize, &str, ListedName)> {
+    let hosts = ["0.0.0.0 ", "127.0.0.1 "];
+    let skipped = match line.as_bytes().first() {
+        Some(b'0' | b'1') => hosts.iter().find(|prefix| line.starts_with(**prefix)),
+        _ => None,
+    };
+    let skipped = skipped.map_or(0, |prefix| prefix.len());
+    let word = line.get(skipped..)?;
+    let name = plain_name(word, start + skipped)?;
+    let own = skipped > 0 && HOSTS_FILE_OWN.contains(&word);
+    (!own).then_some((skipped, word, name))
+}
+
+/// The canonical name that a word is.
+fn plain_name(word: &str, offset: usize) -> Option<ListedName> {
+    let (mark, kind) = mark(word);
+    let name = unmarked(word, mark);
+    let offset = u32::try_from(offset + mark).ok()?;
+    let len = u8::try_from(name.len()).ok()?;
+    is_plainly_canonical(name).then_some(ListedName { offset, len, kind })
+}
+
+/// How long the mark before a name is, and what it says.
+fn mark(word: &str) -> (usize, Kind) {
+    match word.as_bytes() {
+        [b'*', b'.', ..] => (2, Kind::Below),
+        [b'|', b'|', ..] => (2, Kind::Both),
+        [b'.', ..] => (1, Kind::Both),
+        _ => (0, Kind::Exact),
+    }
+}
+
+fn unmarked(word: &str, mark: usize) -> &str {
+    let name = word.get(mark..).unwrap_or("");
+    match word.starts_with("||") {
+        true => name.strip_suffix('^').unwrap_or(name),
+        false => name,
+    }
 }
 
 /// The names on a line, without comments and without a hosts file's address.
@@ -73,22 +130,12 @@ fn is_addr(word: &str) -> bool {
     may_be && word.parse::<IpAddr>().is_ok()
 }
 
-fn meaning(word: &str) -> Meaning {
-    let (mark, kind) = match word {
-        word if word.starts_with("*.") => (2, Kind::Below),
-        word if word.starts_with("||") => (2, Kind::Both),
-        word if word.starts_with('.') => (1, Kind::Both),
-        _ => (0, Kind::Exact),
-    };
-    let name = word.get(mark..).unwrap_or("");
-    let name = match word.starts_with("||") {
-        true => name.strip_suffix('^').unwrap_or(name),
-        false => name,
-    };
-    match is_plainly_canonical(name) {
-        true => Meaning::Name(mark, kind),
-        false => patterns(name, kind).map_or(Meaning::Bad, Meaning::Patterns),
+fn meaning(word: &str, offset: usize) -> Meaning {
+    if let Some(name) = plain_name(word, offset) {
+        return Meaning::Name(name);
     }
+    let (mark, kind) = mark(word);
+    patterns(unmarked(word, mark), kind).map_or(Meaning::Bad, Meaning::Patterns)
 }
 
 fn patterns(name: &str, kind: Kind) -> Result<Vec<HostPattern>, PatternError> {
@@ -126,6 +173,11 @@ mod tests {
             ("0.0.0.0 a.test b.test", &["1 a.test", "1 b.test"]),
             ("127.0.0.1\tlocalhost", &[]),
             ("::1 localhost ip6-loopback", &[]),
+            ("0.0.0.0 a.test", &["1 a.test"]),
+            ("0.0.0.0 0.0.0.0", &[]),
+            ("0.0.0.0 localhost.localdomain\r\n", &[]),
+            ("127.0.0.1 .a.test", &["1 a.test and below"]),
+            ("1.a.test", &["1 1.a.test"]),
             ("192.0.2.1", &["1 192.0.2.1 apart"]),
             ("A.test", &["1 a.test apart"]),
             ("bücher.test", &["1 xn--bcher-kva.test apart"]),
@@ -144,9 +196,8 @@ mod tests {
             ("*.*.a.test", &["1 !"]),
         ];
         for (text, expected) in rows {
-            let found: Vec<_> = entries(text)
-                .flat_map(|entry| shown(text, &entry))
-                .collect();
+            let mut found = Vec::new();
+            each_entry(text, |entry| found.extend(shown(text, &entry)));
             assert_eq!(&found, expected, "{text:?}");
         }
     }
@@ -155,9 +206,9 @@ mod tests {
         let line = entry.line;
         assert!(text[entry.offset..].starts_with(entry.text));
         match &entry.meaning {
-            Meaning::Name(mark, kind) => {
-                let name = entry.text[*mark..].trim_end_matches('^');
-                vec![match kind {
+            Meaning::Name(listed) => {
+                let name = listed.of(text);
+                vec![match listed.kind {
                     Kind::Below => format!("{line} *.{name}"),
                     Kind::Both => format!("{line} {name} and below"),
                     Kind::Exact | Kind::Place => format!("{line} {name}"),

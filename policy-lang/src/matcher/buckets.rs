@@ -1,41 +1,53 @@
-//! An open-addressed table from hashes to small values, one cache line a bucket.
+//! A table from hashes to small values.
 
-/// Values in one bucket.
-const SLOTS: usize = 12;
-/// Values a bucket is meant to hold: 7.1 bytes a value, and one lookup in eight looks at a second line.
+/// Entries in one bucket.
+pub(super) const SLOTS: usize = 12;
+/// Entries a bucket is meant to hold: 7.1 bytes an entry, and one bucket in eight spills into the next.
 const MEANT: usize = 9;
-/// Bits of a value; the other three say what it means.
-const VALUE_BITS: u32 = 29;
+/// Bits of an entry's value; the other two are its kind.
+const VALUE_BITS: u32 = 30;
 const VALUE_MASK: u32 = (1 << VALUE_BITS) - 1;
-const LONGER: u32 = 1 << 31;
+/// Bits of [`Head::filters`] that say for which names there are longer ones; the other eight say what spilled.
+const LONGER_BITS: u32 = 24;
 
-/// What a value means.
+/// What an entry says about its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Kind {
-    /// The offset of a listed name: itself.
+    /// The name itself is listed.
     Exact = 0,
-    /// The offset of a listed name: all below it.
+    /// All below the name is listed.
     Below = 1,
-    /// The offset of a listed name: itself and all below it.
+    /// The name itself and all below it are listed.
     Both = 2,
-    /// The number of a place with rules of its own.
+    /// The name has rules of its own.
     Place = 3,
 }
 
-/// What is stored under a hash: two bits of kind, whether there are rules about names below, and a value.
+impl Kind {
+    /// Whether it says something about the name itself (`exact`), or about what is below it.
+    #[inline]
+    pub(super) fn covers(self, exact: bool) -> bool {
+        match self {
+            Self::Exact => exact,
+            Self::Below => !exact,
+            Self::Both | Self::Place => true,
+        }
+    }
+}
+
+/// What is stored under a hash: two bits of kind and thirty bits of value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Entry(u32);
+pub(super) struct Entry(pub(super) u32);
 
 impl Entry {
-    /// Says that there are rules about names below, and nothing about the name itself.
-    const MARKER: Self = Self(LONGER | (Kind::Place as u32) << VALUE_BITS | VALUE_MASK);
     pub(super) fn new(kind: Kind, value: u32) -> Self {
         Self((kind as u32) << VALUE_BITS | value & VALUE_MASK)
     }
 
+    #[inline]
     pub(super) fn kind(self) -> Kind {
-        match self.0 >> VALUE_BITS & 3 {
+        match self.0 >> VALUE_BITS {
             0 => Kind::Exact,
             1 => Kind::Below,
             2 => Kind::Both,
@@ -43,139 +55,111 @@ impl Entry {
         }
     }
 
+    #[inline]
     pub(super) fn value(self) -> u32 {
         self.0 & VALUE_MASK
     }
-
-    fn has_longer(self) -> bool {
-        self.0 & LONGER != 0
-    }
-
-    fn with_longer(self) -> Self {
-        Self(self.0 | LONGER)
-    }
 }
 
-/// What a lookup finds.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Found {
-    pub(super) entry: Option<Entry>,
-    /// Whether there may be entries for longer names; `false` is sure.
-    pub(super) longer: bool,
-}
-
-/// 64 bytes, so that a lookup costs one access to memory.
-#[derive(Debug, Clone, Copy, Default)]
-#[repr(C, align(64))]
-struct Bucket {
+/// What tells that a bucket has nothing under a hash. All heads together are small: those of a million entries
+/// take 1.8 MB, and hardly a name that is not there looks any further.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(C, align(16))]
+pub(super) struct Head {
     /// Eight bits of each hash; 0 is an empty slot.
     tags: [u8; SLOTS],
-    /// Whether something that belongs here lies in the next bucket.
-    spilled: bool,
-    entries: [Entry; SLOTS],
+    /// Two filters, each with a bit for a group of hashes. A bit that is set for nothing costs one look more.
+    filters: u32,
 }
 
-/// The table. It finds candidates by eight bits of hash; the caller compares names.
-#[derive(Debug, Default)]
-pub(super) struct Buckets(Vec<Bucket>);
+/// The table. It finds candidates by eight bits of hash; the caller tells whether one is meant.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Buckets {
+    pub(super) heads: Vec<Head>,
+    pub(super) entries: Vec<[Entry; SLOTS]>,
+}
 
 impl Buckets {
-    /// A table for `count` entries and markers, and no more.
+    /// A table for `count` entries and no more.
     pub(super) fn for_entries(count: usize) -> Self {
         let buckets = count.div_ceil(MEANT).max(1);
-        Self(vec![Bucket::default(); buckets])
+        Self {
+            heads: vec![Head::default(); buckets],
+            entries: vec![[Entry::default(); SLOTS]; buckets],
+        }
     }
 
-    /// The first entry under `hash` that `is_it` accepts.
+    /// Whether there may be an entry under `hash`, and whether there may be entries for names below it; both
+    /// times `false` is sure.
     #[inline]
-    pub(super) fn find(&self, hash: u64, mut is_it: impl FnMut(Entry) -> bool) -> Found {
-        let mut found = Found {
-            entry: None,
-            longer: false,
+    pub(super) fn glance(&self, hash: u64) -> (bool, bool) {
+        let Some(head) = self.heads.get(self.home(hash)) else {
+            return (false, false);
         };
+        let spilled = head.filters & spilled_bit(hash);
+        let maybe = head.tagged(tag(hash)) | u64::from(spilled) != 0;
+        (maybe, head.filters & longer_bit(hash) != 0)
+    }
+
+    /// The first entry under `hash` that `is_it` accepts, and which of all slots it is in.
+    #[inline]
+    pub(super) fn find(
+        &self,
+        hash: u64,
+        mut is_it: impl FnMut(Entry) -> bool,
+    ) -> Option<(Entry, usize)> {
         let mut index = self.home(hash);
         // INVARIANT: there are more slots than entries, so some bucket on the way has not spilled.
-        while let Some(bucket) = self.0.get(index) {
-            for slot in bucket.tagged(tag(hash)) {
-                let entry = bucket.entry(slot);
-                if entry == Entry::MARKER {
-                    found.longer = true;
-                } else if is_it(entry) {
-                    found.longer |= entry.has_longer();
-                    found.entry = Some(entry);
-                    return found;
+        while let Some(head) = self.heads.get(index) {
+            let mut tagged = head.tagged(tag(hash));
+            while tagged != 0 {
+                let slot = slot(tagged);
+                tagged &= tagged - 1;
+                let entry = *self.entries.get(index)?.get(slot)?;
+                if is_it(entry) {
+                    return Some((entry, index * SLOTS + slot));
                 }
             }
-            if !bucket.spilled {
-                break;
+            if head.filters & spilled_bit(hash) == 0 {
+                return None;
             }
             index = self.after(index);
         }
-        found
+        None
     }
 
     pub(super) fn insert(&mut self, hash: u64, entry: Entry) {
         let mut index = self.home(hash);
-        for _ in 0..self.0.len() {
-            let next = self.after(index);
-            let Some(bucket) = self.0.get_mut(index) else {
+        for _ in 0..self.heads.len() {
+            let Some(head) = self.heads.get_mut(index) else {
                 return;
             };
-            if bucket.put(tag(hash), entry) {
+            if let Some(slot) = head.take_slot(tag(hash)) {
+                let place = self.entries.get_mut(index).and_then(|e| e.get_mut(slot));
+                place.into_iter().for_each(|place| *place = entry);
                 return;
             }
-            bucket.spilled = true;
-            index = next;
+            head.filters |= spilled_bit(hash);
+            index = self.after(index);
         }
     }
 
-    /// Changes an entry that is there.
-    pub(super) fn replace(&mut self, hash: u64, old: Entry, new: Entry) {
-        let mut index = self.home(hash);
-        for _ in 0..self.0.len() {
-            let next = self.after(index);
-            let Some(bucket) = self.0.get_mut(index) else {
-                return;
-            };
-            let slot = bucket
-                .tagged(tag(hash))
-                .find(|slot| bucket.entry(*slot) == old);
-            if let Some(place) = slot.and_then(|slot| bucket.entries.get_mut(slot)) {
-                *place = new;
-                return;
-            }
-            index = next;
+    /// Notes that there are entries for names below the one with this hash, which need not have an entry.
+    pub(super) fn mark_longer(&mut self, hash: u64) {
+        let index = self.home(hash);
+        if let Some(head) = self.heads.get_mut(index) {
+            head.filters |= longer_bit(hash);
         }
-    }
-
-    /// Notes that there are entries for names below the one that `is_it` accepts, which need not be there.
-    ///
-    /// A marker bears no name. Another name with its bucket and tag finds it too, and is looked up once more
-    /// than it need be.
-    pub(super) fn mark(&mut self, hash: u64, is_it: impl FnMut(Entry) -> bool) {
-        match self.find(hash, is_it) {
-            Found { longer: true, .. } => {}
-            Found {
-                entry: Some(entry), ..
-            } => self.replace(hash, entry, entry.with_longer()),
-            Found { entry: None, .. } => self.insert(hash, Entry::MARKER),
-        }
-    }
-
-    /// Bytes of memory.
-    #[cfg(test)]
-    pub(super) fn bytes(&self) -> usize {
-        self.0.len() * size_of::<Bucket>()
     }
 
     /// The high bits, scaled to the number of buckets (Lemire's fast range).
     #[inline]
-    fn home(&self, hash: u64) -> usize {
-        ((u128::from(hash) * self.0.len() as u128) >> 64) as usize
+    pub(super) fn home(&self, hash: u64) -> usize {
+        ((u128::from(hash) * self.heads.len() as u128) >> 64) as usize
     }
 
     fn after(&self, index: usize) -> usize {
-        match index + 1 < self.0.len() {
+        match index + 1 < self.heads.len() {
             true => index + 1,
             false => 0,
         }
@@ -183,61 +167,53 @@ impl Buckets {
 }
 
 /// Low bits, which [`Buckets::home`] hardly looks at; never 0.
+#[inline]
 fn tag(hash: u64) -> u8 {
     (hash as u8).max(1)
 }
 
-impl Bucket {
-    /// Slots whose tag is `tag`. Eight bytes are compared at a time (Mycroft's zero-byte test), which may also
-    /// report the neighbour of a match, so each is looked at again.
+#[inline]
+fn longer_bit(hash: u64) -> u32 {
+    let group = (u32::from((hash >> 8) as u8) * LONGER_BITS) >> 8;
+    1 << group
+}
+
+#[inline]
+fn spilled_bit(hash: u64) -> u32 {
+    1 << LONGER_BITS << (hash >> 16 & 7)
+}
+
+/// The slot of the lowest flag of [`Head::tagged`].
+#[inline]
+fn slot(tagged: u64) -> usize {
+    let bit = tagged.trailing_zeros() as usize;
+    bit / 8 + bit % 8 * 2
+}
+
+impl Head {
+    /// A flag for each slot whose tag is `tag`: those of the first eight at bits 0, 8, …, those of the other four
+    /// at 4, 12, …. Eight tags are compared at a time by Mycroft's zero-byte test, which may also flag the
+    /// neighbour of a match: the caller looks at the entry anyway.
     #[inline]
-    fn tagged(&self, tag: u8) -> impl Iterator<Item = usize> + use<> {
+    fn tagged(&self, tag: u8) -> u64 {
         const ONES: u64 = 0x0101_0101_0101_0101;
         const HIGHS: u64 = 0x8080_8080_8080_8080;
-        let tags = self.tags;
-        let [a, b, c, d, e, f, g, h, i, j, k, l] = tags;
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = self.tags;
         let pattern = ONES * u64::from(tag);
         let zeros = |word: u64| {
             let word = word ^ pattern;
             word.wrapping_sub(ONES) & !word & HIGHS
         };
-        let mut low = zeros(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
-        let mut high = zeros(u64::from(u32::from_le_bytes([i, j, k, l]))) & 0xffff_ffff;
-        let candidates = std::iter::from_fn(move || {
-            if low != 0 {
-                let slot = low.trailing_zeros() as usize / 8;
-                low &= low - 1;
-                return Some(slot);
-            }
-            if high != 0 {
-                let slot = 8 + high.trailing_zeros() as usize / 8;
-                high &= high - 1;
-                return Some(slot);
-            }
-            None
-        });
-        candidates.filter(move |slot| tags.get(*slot) == Some(&tag))
+        let low = zeros(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+        let high = zeros(u64::from(u32::from_le_bytes([i, j, k, l]))) & 0xffff_ffff;
+        low >> 7 | high >> 3
     }
 
-    #[inline]
-    fn entry(&self, slot: usize) -> Entry {
-        self.entries.get(slot).copied().unwrap_or_default()
-    }
-
-    /// Stores an entry in a free slot; `false` if there is none.
-    fn put(&mut self, tag: u8, entry: Entry) -> bool {
-        let free = self
-            .tags
-            .iter_mut()
-            .zip(&mut self.entries)
-            .find(|(tag, _)| **tag == 0);
-        match free {
-            Some((tag_place, place)) => {
-                (*tag_place, *place) = (tag, entry);
-                true
-            }
-            None => false,
-        }
+    /// Gives a free slot this tag; `None` if there is none.
+    fn take_slot(&mut self, tag: u8) -> Option<usize> {
+        let slot = self.tags.iter().position(|tag| *tag == 0)?;
+        *self.tags.get_mut(slot)? = tag;
+        Some(slot)
     }
 }
 
@@ -245,54 +221,100 @@ impl Bucket {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_bucket_is_a_cache_line() {
-        assert_eq!(size_of::<Bucket>(), 64);
-        assert_eq!(Buckets::for_entries(9_000).bytes(), 64_000);
+    /// Kind and value of the same, and of the hash that it is under.
+    fn number(entry: Entry) -> u64 {
+        u64::from(entry.value())
     }
 
     #[test]
-    fn everything_put_in_is_found_and_nothing_else() {
-        let mut rng = fastrand::Rng::with_seed(3);
-        for count in [0, 1, 5, 12, 13, 100, 5_000] {
-            let kinds = [Kind::Exact, Kind::Below, Kind::Both, Kind::Place];
-            let entries: Vec<_> = (0..count)
-                .map(|value| {
-                    // Few distinct hashes in places, so that buckets overflow and tags collide.
-                    let hash = if rng.u8(..4) == 0 {
-                        rng.u64(..) & !0xf0
-                    } else {
-                        rng.u64(..)
-                    };
-                    (hash, Entry::new(*rng.choice(kinds.iter()).unwrap(), value))
-                })
-                .collect();
-            let mut buckets = Buckets::for_entries(entries.len() + 2);
-            for (hash, entry) in &entries {
-                buckets.insert(*hash, *entry);
+    fn an_entry_keeps_kind_and_value() {
+        for kind in [Kind::Exact, Kind::Below, Kind::Both, Kind::Place] {
+            for value in [0, 1, 4_711, VALUE_MASK] {
+                let entry = Entry::new(kind, value);
+                assert_eq!((entry.kind(), entry.value()), (kind, value));
             }
-            for (hash, entry) in &entries {
-                let found = buckets.find(*hash, |found| found == *entry);
-                assert_eq!((found.entry, found.longer), (Some(*entry), false));
-                assert_eq!(
-                    buckets
-                        .find(rng.u64(..), |found| found.value() == 999_999)
-                        .entry,
-                    None
-                );
+        }
+    }
+
+    /// 0 exact, 1 below.
+    #[test]
+    fn kinds_cover_what_they_say() {
+        let rows = [
+            (Kind::Exact, [true, false]),
+            (Kind::Below, [false, true]),
+            (Kind::Both, [true, true]),
+            (Kind::Place, [true, true]),
+        ];
+        for (kind, expected) in rows {
+            assert_eq!([true, false].map(|exact| kind.covers(exact)), expected);
+        }
+    }
+
+    /// Hashes that all want the same bucket, with few tags, and hashes all over.
+    #[test]
+    fn what_is_put_in_is_found() {
+        let crowded = (0..200).map(|n| (n % 7) + ((n / 7) << 16));
+        let spread = (0..200u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        for hashes in [crowded.collect::<Vec<_>>(), spread.collect()] {
+            let mut table = Buckets::for_entries(hashes.len());
+            for (value, hash) in (0..).zip(&hashes) {
+                table.insert(*hash, Entry::new(Kind::Exact, value));
             }
-            if let Some((hash, old)) = entries.first() {
-                buckets.mark(*hash, |found| found == *old);
-                let found = buckets.find(*hash, |found| found.value() == old.value());
-                assert_eq!(
-                    (found.entry.map(Entry::kind), found.longer),
-                    (Some(old.kind()), true)
-                );
+            for (value, hash) in (0..).zip(&hashes) {
+                let (entry, slot) = table.find(*hash, |entry| number(entry) == value).unwrap();
+                assert_eq!(number(entry), value);
+                assert_eq!(table.entries[slot / SLOTS][slot % SLOTS], entry);
             }
-            let absent = rng.u64(..);
-            buckets.mark(absent, |_| false);
-            let found = buckets.find(absent, |_| false);
-            assert_eq!((found.entry, found.longer), (None, true));
+            for hash in &hashes {
+                assert_eq!(table.glance(*hash), (true, false));
+                assert_eq!(table.find(*hash, |_| false), None);
+            }
+        }
+    }
+
+    /// Every slot is flagged under its own tag; a neighbour may be, too.
+    #[test]
+    fn every_slot_is_found_by_its_tag() {
+        for full in 1..=SLOTS {
+            let mut head = Head::default();
+            for slot in 0..full {
+                // Neighbours differ by one, which a zero-byte test may confuse.
+                let tag = 100 + (slot % 2) as u8 + 10 * (slot / 4) as u8;
+                assert_eq!(head.take_slot(tag), Some(slot));
+            }
+            for tag in 1..=255 {
+                let mut flags = head.tagged(tag);
+                let mut found = Vec::new();
+                while flags != 0 {
+                    found.push(slot(flags));
+                    flags &= flags - 1;
+                }
+                let is_it = |slot: &usize| head.tags[*slot] == tag;
+                let expected = (0..SLOTS).filter(is_it).count();
+                assert_eq!(found.iter().copied().filter(|s| is_it(s)).count(), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn longer_names_are_marked_where_nothing_else_is() {
+        let mut table = Buckets::for_entries(100);
+        let hashes = (0..100u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let (marked, others): (Vec<_>, Vec<_>) = hashes.partition(|hash| hash % 7 == 0);
+        for hash in &marked {
+            table.mark_longer(*hash);
+        }
+        let longer = |hash: &u64| table.glance(*hash).1;
+        assert!(marked.iter().all(longer));
+        let wrong = others.iter().filter(|hash| longer(hash)).count();
+        assert!(wrong < others.len() / 4, "{wrong} of {}", others.len());
+    }
+
+    #[test]
+    fn an_empty_table_finds_nothing() {
+        for table in [Buckets::default(), Buckets::for_entries(0)] {
+            assert_eq!(table.find(7, |_| true), None);
+            assert_eq!(table.glance(7), (false, false));
         }
     }
 }

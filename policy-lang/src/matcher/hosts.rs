@@ -1,36 +1,42 @@
 //! Host rules by host.
 
 use super::{
-    buckets::{Buckets, Entry, Kind},
+    buckets::{Buckets, Entry},
+    filter::Filter,
+    level::{Level, Listed},
+    listed::ListTable,
     slot::{HostSlot, Scope, View},
-    suffix::{self, Suffixes},
+    suffix::Key,
 };
-use crate::{
-    Action, Effect, Host, HostName, HostPattern, HostScope, Origin, Port, Position, Rule, RuleId,
-    rule::ListMark,
-};
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use crate::{Action, Host, HostPattern, HostScope, Port, Rule, RuleId, Tier, rule::ListMark};
+use std::{collections::HashMap, net::IpAddr, ops::ControlFlow};
 
 /// The labels of the deepest name: 253 bytes of one-byte labels and dots.
 const MOST_LABELS: usize = 127;
+/// Labels of names that are looked up the quick way.
+const USUAL_LABELS: usize = 8;
+
+/// Where a suffix of a name starts, and its hash.
+type Suffix = (usize, u64);
 
 /// All rules about hosts.
 ///
-/// One table holds every name once, under the hash of the whole name. A name from a list costs no more than
-/// its bytes in the file and its slot in the table; a name with rules of its own has a place. A lookup starts
-/// at the last two labels and goes on as long as there are rules about longer names, so most names that no
-/// rule is about cost one access to memory.
+/// Names stand in tables under the hash of the whole name: one table for names with rules of their own, one
+/// for each list. A lookup goes from the last two labels to longer suffixes as long as there are rules about
+/// such, then back until a rule decides, so most names that no rule is about cost one access to memory a table.
 #[derive(Debug, Default)]
 pub(crate) struct HostTable {
     /// The bits that mark the identifiers of this table's listed rules.
     pub(super) mark: ListMark,
-    pub(super) names: Buckets,
+    pub(super) key: Key,
     /// Whether there are rules about names of one label, such as `localhost` or `*.com`.
     pub(super) single_labels: bool,
+    /// What is neither the name of a place nor above one.
+    pub(super) filter: Filter,
+    /// From names to `places`.
+    pub(super) names: Buckets,
     pub(super) places: Vec<Place>,
-    /// The texts of the lists, one after the other.
-    pub(super) text: String,
-    pub(super) lists: Vec<Listed>,
+    pub(super) lists: Vec<List>,
     pub(super) addrs: HashMap<IpAddr, Vec<HostSlot>>,
     pub(super) any: Vec<HostSlot>,
 }
@@ -45,98 +51,212 @@ pub(super) struct Place {
     pub(super) below: Vec<HostSlot>,
 }
 
-/// A list within the text.
+/// A list, and the first of the identifiers that are its own.
 #[derive(Debug)]
-pub(super) struct Listed {
-    pub(super) start: usize,
-    pub(super) action: Action,
-    pub(super) source: Arc<str>,
+pub(super) struct List {
+    pub(super) start: u32,
+    pub(super) table: ListTable,
+}
+
+/// What has been decided.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Decided {
+    /// The rule, its verdict and how specific it is.
+    pub(crate) by: Option<(RuleId, Action, Tier)>,
+    /// Whether rules about some requests come before it.
+    pub(crate) by_request: bool,
 }
 
 impl HostTable {
-    /// The rule that decides about `host` and `port`, and whether rules about some requests come before it.
+    /// The rule that decides about `host` and `port`.
     ///
-    /// COST: no allocation; one cache line for each label that rules reach down to, and the bytes of the names
-    /// that match.
+    /// COST: no allocation; one cache line a table for each label that rules reach down to, and the bytes of
+    /// the name that decides.
     #[inline]
-    pub(crate) fn decide(&self, host: &Host, port: Port) -> (Option<View<'_>>, bool) {
-        let decided = match self.any.is_empty() {
-            true => (None, false),
-            false => settle((None, false), self.any(), port),
-        };
+    pub(crate) fn decide(&self, host: &Host, port: Port) -> Decided {
+        let mut decided = Decided::default();
         match host {
-            Host::Addr(addr) => {
-                let slots = self.addrs.get(addr).map(Vec::as_slice);
-                settle(decided, Level::of(slots, Scope::Exact), port)
+            Host::Addr(addr) => decided.settle(self.addr(addr), port),
+            Host::Name(name) => {
+                let name = name.as_str().as_bytes();
+                let mut suffixes = [(0, 0); USUAL_LABELS];
+                match self.reach(name, &mut suffixes) {
+                    Some(reached) => self.decide_name(name, reached, port, &mut decided),
+                    None => self.decide_deep(name, port, &mut decided),
+                }
             }
-            Host::Name(name) => self.decide_name(name.as_str(), port, decided),
         }
-    }
-
-    /// From the shortest suffix to the name itself: what comes later is more specific.
-    #[inline]
-    fn decide_name<'t>(&'t self, name: &str, port: Port, any: Decided<'t>) -> Decided<'t> {
-        let mut decided = any;
-        let mut single = true;
-        for (suffix, hash) in Suffixes::of(name) {
-            let first = std::mem::take(&mut single);
-            if first && !self.single_labels {
-                continue;
-            }
-            let found = self.names.find(hash, |entry| self.is(entry, suffix));
-            if let Some(entry) = found.entry {
-                decided = match self.level(entry, suffix.len() == name.len()) {
-                    Level::One(Some(view)) => (Some(view), false),
-                    level => settle(decided, level, port),
-                };
-            }
-            if !first && !found.longer {
-                break;
-            }
+        if decided.by.is_none() && !self.any.is_empty() {
+            decided.settle(self.any(), port);
         }
         decided
     }
 
+    /// The suffixes of `name`, shortest first, that there may be rules about; `None` if they are too many.
+    #[inline]
+    fn reach<'s>(&self, name: &[u8], suffixes: &'s mut [Suffix]) -> Option<&'s [Suffix]> {
+        let mut count = 0;
+        let mut single = true;
+        let flow = self.key.suffixes(name, |start, hash| {
+            let first = std::mem::take(&mut single);
+            if first && !self.single_labels {
+                return ControlFlow::Continue(());
+            }
+            let (maybe, longer) = self.glance(hash);
+            if maybe {
+                match suffixes.get_mut(count) {
+                    Some(place) => *place = (start, hash),
+                    None => return ControlFlow::Break(()),
+                }
+                count += 1;
+            }
+            // Of suffixes of one label it is not noted what is below them.
+            match longer || first {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            }
+        });
+        let full = flow.is_break() && count == suffixes.len();
+        suffixes.get(..count).filter(|_| !full)
+    }
+
+    /// Whether there may be rules about the name with this hash, and about names below it.
+    #[inline]
+    fn glance(&self, hash: u64) -> (bool, bool) {
+        let passes = self.filter.may_have(hash);
+        let (mut maybe, mut longer) = (passes, passes);
+        for list in &self.lists {
+            let (name, below) = list.table.names.glance(hash);
+            maybe |= name;
+            longer |= below;
+        }
+        (maybe, longer)
+    }
+
+    /// From the longest suffix to the shortest: the first that settles the matter is the most specific.
+    #[inline]
+    fn decide_name(&self, name: &[u8], reached: &[Suffix], port: Port, decided: &mut Decided) {
+        for &(start, hash) in reached.iter().rev() {
+            let suffix = name.get(start..).unwrap_or_default();
+            let exact = start == 0;
+            match self.place(suffix, hash) {
+                Some(place) => decided.settle(self.level(place, suffix, hash, exact), port),
+                None => {
+                    let tier = Scope::of_name(exact).tier(None);
+                    let listed = self.listed_at(suffix, hash, exact).first();
+                    decided.by = listed.map(|(rule, action)| (rule, action, tier));
+                }
+            }
+            if decided.by.is_some() {
+                return;
+            }
+        }
+    }
+
+    /// The same for names with more labels than people give them.
+    #[cold]
+    fn decide_deep(&self, name: &[u8], port: Port, decided: &mut Decided) {
+        let mut suffixes = [(0, 0); MOST_LABELS + 1];
+        if let Some(reached) = self.reach(name, &mut suffixes) {
+            self.decide_name(name, reached, port, decided);
+        }
+    }
+
+    /// What lists say about `name` itself (`exact`), or about all below it.
+    #[inline]
+    fn listed_at(&self, name: &[u8], hash: u64, exact: bool) -> Listed {
+        let mut listed = Listed::default();
+        for list in &self.lists {
+            if let Some(id) = list.table.find(hash, name, exact) {
+                let rule = RuleId::listed(self.mark, list.start + id);
+                listed.add(list.table.action, rule);
+            }
+        }
+        listed
+    }
+
+    /// The rules of a place about its name itself (`exact`) or about all below it, and those of lists.
+    fn level<'t>(&'t self, place: &'t Place, name: &[u8], hash: u64, exact: bool) -> Level<'t> {
+        let listed = self.listed_at(name, hash, exact);
+        Level::new(place.slots(exact), listed, Scope::of_name(exact))
+    }
+
+    /// The rules about `name`, whether it has a place or not.
+    fn level_of(&self, name: &[u8], hash: u64, exact: bool) -> Level<'_> {
+        match self.place(name, hash) {
+            Some(place) => self.level(place, name, hash, exact),
+            None => {
+                let listed = self.listed_at(name, hash, exact);
+                Level::new(&[], listed, Scope::of_name(exact))
+            }
+        }
+    }
+
+    #[inline]
+    fn place(&self, name: &[u8], hash: u64) -> Option<&Place> {
+        if !self.filter.may_have(hash) {
+            return None;
+        }
+        let place = |entry: Entry| self.places.get(entry.value() as usize);
+        let is_it = |entry| place(entry).is_some_and(|place| place.name.as_bytes() == name);
+        let (entry, _) = self.names.find(hash, is_it)?;
+        place(entry)
+    }
+
     /// Every rule about `host`, whatever its port, most specific first. The order of DESIGN §4.
     pub(crate) fn about<'t>(&'t self, host: &Host) -> impl Iterator<Item = View<'t>> + use<'t> {
-        self.exact(host).chain(self.below(host)).chain(self.any())
+        self.exact(host)
+            .chain(self.below(host.clone()))
+            .chain(self.any())
     }
 
     /// The rules about exactly `host`.
     pub(crate) fn exact<'t>(&'t self, host: &Host) -> impl Iterator<Item = View<'t>> + use<'t> {
         match host {
             Host::Name(name) => self.of_name(name.as_str(), true),
-            Host::Addr(addr) => Level::of(self.addrs.get(addr).map(Vec::as_slice), Scope::Exact),
+            Host::Addr(addr) => self.addr(addr),
         }
     }
 
     /// Wildcards that cover `host`, longest first.
-    fn below<'t>(&'t self, host: &Host) -> impl Iterator<Item = View<'t>> + use<'t> {
-        let mut levels = [const { Level::NONE }; MOST_LABELS];
-        if let Host::Name(name) = host {
-            let name = name.as_str();
-            let parents = Suffixes::of(name).take_while(|(suffix, _)| suffix.len() < name.len());
-            for ((suffix, hash), level) in parents.zip(&mut levels) {
-                let found = self.names.find(hash, |entry| self.is(entry, suffix));
-                if let Some(entry) = found.entry {
-                    *level = self.level(entry, false);
+    fn below<'t>(&'t self, host: Host) -> impl Iterator<Item = View<'t>> + use<'t> {
+        let mut parents = [(0, 0); MOST_LABELS];
+        let mut count = 0;
+        if let Host::Name(name) = &host {
+            let _ = self.key.suffixes(name.as_str().as_bytes(), |start, hash| {
+                if start > 0
+                    && let Some(parent) = parents.get_mut(count)
+                {
+                    *parent = (start, hash);
+                    count += 1;
                 }
-            }
+                ControlFlow::Continue(())
+            });
         }
-        levels.into_iter().rev().flatten()
+        let parents = parents.into_iter().take(count).rev();
+        parents.flat_map(move |(start, hash)| {
+            let name = match &host {
+                Host::Name(name) => name.as_str().as_bytes(),
+                Host::Addr(_) => &[],
+            };
+            self.level_of(name.get(start..).unwrap_or_default(), hash, false)
+        })
     }
 
     fn any(&self) -> Level<'_> {
-        Level::of(Some(&self.any), Scope::Any)
+        Level::new(&self.any, Listed::default(), Scope::Any)
+    }
+
+    fn addr(&self, addr: &IpAddr) -> Level<'_> {
+        let slots = self.addrs.get(addr).map_or(&[][..], Vec::as_slice);
+        Level::new(slots, Listed::default(), Scope::Exact)
     }
 
     /// The rules about exactly this scope, most specific first.
     pub(crate) fn at(&self, scope: &HostScope) -> impl Iterator<Item = View<'_>> + use<'_> {
         match scope {
             HostScope::Exact(Host::Name(name)) => self.of_name(name.as_str(), true),
-            HostScope::Exact(Host::Addr(addr)) => {
-                Level::of(self.addrs.get(addr).map(Vec::as_slice), Scope::Exact)
-            }
+            HostScope::Exact(Host::Addr(addr)) => self.addr(addr),
             HostScope::Below(name) => self.of_name(name.as_str(), false),
             HostScope::Any => self.any(),
         }
@@ -152,7 +272,7 @@ impl HostTable {
         let same = self
             .at(&pattern.scope)
             .filter(|view| view.is_wider(pattern));
-        let wilder = host.map(|host| self.below(&host).chain(self.any()));
+        let wilder = host.map(|host| self.below(host).chain(self.any()));
         same.chain(wilder.into_iter().flatten())
             .filter(|view| view.meets_ports(pattern))
     }
@@ -172,179 +292,41 @@ impl HostTable {
     }
 
     fn of_name(&self, name: &str, exact: bool) -> Level<'_> {
-        let hash = suffix::hash(name);
-        let found = self
-            .names
-            .find(hash, |entry| self.is(entry, name.as_bytes()));
-        match found.entry {
-            Some(entry) => self.level(entry, exact),
-            None => Level::NONE,
-        }
-    }
-
-    /// Whether `entry` is about `name`.
-    #[inline]
-    pub(super) fn is(&self, entry: Entry, name: &[u8]) -> bool {
-        let value = entry.value() as usize;
-        if entry.kind() == Kind::Place {
-            let place = self.places.get(value);
-            return place.is_some_and(|place| place.name.as_bytes() == name);
-        }
-        let bytes = self.text.as_bytes().get(value..).unwrap_or_default();
-        bytes
-            .strip_prefix(name)
-            .is_some_and(|rest| rest.first().is_none_or(|byte| !in_name(*byte)))
-    }
-
-    /// The verdict of a listed name; `None` for a place.
-    pub(super) fn action(&self, entry: Entry) -> Option<Action> {
-        let offset = entry.value() as usize;
-        let list = self.list_at(offset)?;
-        (entry.kind() != Kind::Place).then_some(list.action)
-    }
-
-    fn list_at(&self, offset: usize) -> Option<&Listed> {
-        let after = self.lists.partition_point(|list| list.start <= offset);
-        self.lists.get(after.checked_sub(1)?)
-    }
-
-    /// The rules of an entry about its name itself, or about all below it.
-    #[inline]
-    fn level(&self, entry: Entry, exact: bool) -> Level<'_> {
-        let scope = match exact {
-            true => Scope::Exact,
-            false => Scope::Below,
-        };
-        match (entry.kind(), exact) {
-            (Kind::Exact, false) | (Kind::Below, true) => Level::NONE,
-            (Kind::Exact | Kind::Below | Kind::Both, _) => {
-                Level::One(self.action(entry).map(|action| View {
-                    rule: self.listed_id(entry, exact),
-                    action,
-                    ports: None,
-                    request: None,
-                    tier: scope.tier(None),
-                }))
-            }
-            (Kind::Place, exact) => {
-                let place = self.places.get(entry.value() as usize);
-                let slots = place.map(|place| match exact {
-                    true => place.exact.as_slice(),
-                    false => place.below.as_slice(),
-                });
-                Level::of(slots, scope)
-            }
-        }
-    }
-
-    /// Names the rule that a listed name stands for. Where it stands for two, the one about all below is named
-    /// by the mark before the name.
-    pub(super) fn listed_id(&self, entry: Entry, exact: bool) -> RuleId {
-        let back = u32::from(entry.kind() == Kind::Both && !exact);
-        RuleId::listed(self.mark, entry.value().saturating_sub(back))
+        let name = name.as_bytes();
+        self.level_of(name, self.key.hash(name), exact)
     }
 
     /// The listed rule that an identifier names, as if it stood alone.
-    pub(crate) fn listed(&self, offset: u32) -> Option<Rule> {
-        let at = offset as usize;
-        let marked = matches!(self.text.as_bytes().get(at)?, b'.' | b'|');
-        let start = at + usize::from(marked);
-        let list = self.list_at(start)?;
-        let before = self.text.get(list.start..start)?;
-        let text = name_at(&self.text, start);
-        let name = HostName::parse(text).ok()?;
-        let scope = match marked || before.ends_with("*.") {
-            true => HostScope::Below(name),
-            false => HostScope::Exact(Host::Name(name)),
-        };
-        let pattern = HostPattern { scope, ports: None };
-        Some(Rule {
-            text: text.into(),
-            effect: match self.mark {
-                ListMark::Hosts => Effect::Host(list.action, pattern),
-                ListMark::Bypass => Effect::BypassHost(pattern),
-            },
-            origin: Origin::File {
-                source: list.source.clone(),
-                at: word_position(before),
-            },
-        })
+    pub(crate) fn listed(&self, id: u32) -> Option<Rule> {
+        let after = self.lists.partition_point(|list| list.start <= id);
+        let list = self.lists.get(after.checked_sub(1)?)?;
+        list.table.rule(id - list.start, self.mark)
     }
 }
 
-/// Where the word starts that `before` ends in.
-fn word_position(before: &str) -> Position {
-    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    let in_line = before.get(line_start..).unwrap_or("");
-    let word_start = in_line
-        .rfind(|c: char| c.is_ascii_whitespace())
-        .map_or(0, |at| at + 1);
-    let column = in_line.get(..word_start).unwrap_or("").chars().count() + 1;
-    let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
-    Position {
-        line: u32::try_from(line).unwrap_or(u32::MAX),
-        column: u32::try_from(column).unwrap_or(u32::MAX),
-    }
-}
-
-/// The rules of one name, most specific first.
-enum Level<'t> {
-    One(Option<View<'t>>),
-    Many(std::slice::Iter<'t, HostSlot>, Scope),
-}
-
-impl<'t> Level<'t> {
-    const NONE: Self = Self::One(None);
-
+impl Place {
     #[inline]
-    fn of(slots: Option<&'t [HostSlot]>, scope: Scope) -> Self {
-        match slots {
-            Some(slots) => Self::Many(slots.iter(), scope),
-            None => Self::NONE,
+    fn slots(&self, exact: bool) -> &[HostSlot] {
+        match exact {
+            true => &self.exact,
+            false => &self.below,
         }
     }
 }
 
-impl<'t> Iterator for Level<'t> {
-    type Item = View<'t>;
-
-    #[inline]
-    fn next(&mut self) -> Option<View<'t>> {
-        match self {
-            Self::One(view) => view.take(),
-            Self::Many(slots, scope) => slots.next().map(|slot| slot.view(*scope)),
+impl Decided {
+    /// Lets the rules of a name speak, where no more specific ones have decided.
+    fn settle(&mut self, level: Level<'_>, port: Port) {
+        for view in level {
+            if !view.covers(port) {
+                continue;
+            }
+            self.by_request |= view.request.is_some();
+            // A block of some requests leaves the others to the next rule.
+            if view.request.is_none() || view.action.is_allow() {
+                self.by = Some((view.rule, view.action, view.tier));
+                return;
+            }
         }
     }
-}
-
-/// The rule that decides, and whether rules about some requests come before it.
-type Decided<'t> = (Option<View<'t>>, bool);
-
-/// What has been decided, once more specific rules have spoken.
-#[inline]
-fn settle<'t>(before: Decided<'t>, level: Level<'t>, port: Port) -> Decided<'t> {
-    let mut by_request = false;
-    for view in level {
-        if !view.covers(port) {
-            continue;
-        }
-        by_request |= view.request.is_some();
-        // A block of some requests leaves the others to the next rule.
-        if view.request.is_none() || view.action.is_allow() {
-            return (Some(view), by_request);
-        }
-    }
-    (before.0, before.1 || by_request)
-}
-
-/// The canonical name that starts at `offset`.
-pub(super) fn name_at(text: &str, offset: usize) -> &str {
-    let rest = text.get(offset..).unwrap_or("");
-    let end = rest.bytes().position(|byte| !in_name(byte));
-    rest.get(..end.unwrap_or(rest.len())).unwrap_or("")
-}
-
-/// Whether a byte can stand in a canonical name.
-fn in_name(byte: u8) -> bool {
-    byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.'
 }

@@ -2,13 +2,19 @@
 
 mod buckets;
 mod build;
+mod filter;
 mod hosts;
+mod level;
+mod lines;
+mod listed;
 mod nets;
+mod prefixes;
 mod slot;
 mod suffix;
 
 pub(crate) use buckets::Kind;
-pub(crate) use build::NameList;
-pub(crate) use hosts::HostTable;
+pub(crate) use hosts::{Decided, HostTable};
+pub(crate) use listed::{ListTable, ListedName};
 pub(crate) use nets::{Author, NetRule, NetTable};
 pub(crate) use slot::View;
+pub(crate) use suffix::Key;

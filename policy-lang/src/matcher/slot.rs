@@ -52,6 +52,12 @@ impl HostSlot {
         }
     }
 
+    /// Whether it allows every port and every request.
+    #[inline]
+    pub(super) fn allows_everything(&self) -> bool {
+        self.ports.is_none() && self.request.is_none() && self.action.is_allow()
+    }
+
     /// One port, then ranges from narrow to wide, then every port; with requests before without; of two
     /// equals the block first.
     fn order(&self) -> impl Ord + use<'_> {
@@ -74,6 +80,15 @@ pub(super) enum Scope {
 }
 
 impl Scope {
+    /// What a rule about a name is about: the name itself (`exact`) or all below it.
+    #[inline]
+    pub(super) fn of_name(exact: bool) -> Self {
+        match exact {
+            true => Self::Exact,
+            false => Self::Below,
+        }
+    }
+
     pub(super) fn tier(self, ports: Ports) -> Tier {
         match self {
             Self::Exact if ports.is_some() => Tier::ExactPort,

@@ -1,69 +1,97 @@
-//! The suffixes of a name and a hash of each, in one pass from right to left.
+//! The suffixes of a name and a keyed hash of each, in one pass from right to left.
 
-/// Odd constants without structure (the fractional part of π), so that no input is a fixed point.
-const KEYS: [u64; 3] = [
-    0x243f_6a88_85a3_08d3,
-    0x1319_8a2e_0370_7344,
-    0xa409_3822_299f_31d0,
-];
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    ops::ControlFlow,
+};
 
-/// `c`, `b.c`, `a.b.c` for `a.b.c`, each with its hash.
-///
-/// The hash of a suffix is made from that of the next shorter one, so all of them together cost one pass. It
-/// is no secret: whoever makes names collide wins a comparison of bytes, never a wrong answer.
-pub(super) struct Suffixes<'n> {
-    name: &'n [u8],
-    /// Where the suffix last given starts; the name's length and one at first.
-    start: Option<usize>,
-    hash: u64,
-}
+/// What names are hashed with: secret, since lists and requested names may be chosen by an attacker, who
+/// without the key cannot make names meet in one bucket.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Key(pub(super) [u64; 3]);
 
-impl<'n> Suffixes<'n> {
-    pub(super) fn of(name: &'n str) -> Self {
-        Self {
-            name: name.as_bytes(),
-            start: Some(name.len() + 1),
-            hash: KEYS[2],
+impl Key {
+    /// A key that no other process has, from the source that the standard library seeds its hash maps from.
+    pub(crate) fn random() -> Self {
+        Self([1, 2, 3].map(|part| RandomState::new().hash_one(part)))
+    }
+
+    /// Takes in the next sixteen bytes to the left.
+    #[inline]
+    fn step(self, state: u64, block: u128) -> u64 {
+        let [_, step, _] = self.0;
+        fold(block as u64 ^ state, (block >> 64) as u64 ^ step)
+    }
+
+    /// The hash of a suffix of `len` bytes: sixteen at a time are in `state`, the rest is in the low bytes of
+    /// `rest`.
+    #[inline]
+    fn finish(self, state: u64, rest: u128, len: usize) -> u64 {
+        let [.., finish] = self.0;
+        let high = (rest >> 64) as u64 ^ finish ^ len as u64;
+        fold(rest as u64 ^ state, high)
+    }
+
+    /// The hash of a whole name.
+    pub(super) fn hash(self, name: &[u8]) -> u64 {
+        let mut whole = 0;
+        let _ = self.suffixes(name, |_, hash| {
+            whole = hash;
+            ControlFlow::Continue(())
+        });
+        whole
+    }
+
+    /// Calls `visit` with `c`, `b.c`, `a.b.c` for `a.b.c`, each as the offset where it starts and its hash,
+    /// until it breaks.
+    ///
+    /// COST: the name is read once, sixteen bytes at a time from its end. What lies behind a block is in
+    /// `state`, so each suffix takes one multiplication more.
+    #[inline(always)]
+    pub(super) fn suffixes(
+        self,
+        name: &[u8],
+        mut visit: impl FnMut(usize, u64) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let [mut state, ..] = self.0;
+        let mut end = name.len();
+        let mut block = block_before(name, end);
+        let mut dots = dots(block);
+        loop {
+            // One call of `visit` for dots and for the name's start, so that it is inlined.
+            let (start, rest) = if dots != 0 {
+                let at = 31 - dots.leading_zeros();
+                dots ^= 1 << at;
+                (end + at as usize - 15, block >> (8 * at) >> 8)
+            } else if end < 16 {
+                let rest = block.checked_shr(128 - 8 * end as u32).unwrap_or(0);
+                (0, rest)
+            } else {
+                state = self.step(state, block);
+                end -= 16;
+                block = block_before(name, end);
+                dots = self::dots(block);
+                continue;
+            };
+            visit(start, self.finish(state, rest, name.len() - start))?;
+            if start == 0 {
+                return ControlFlow::Continue(());
+            }
         }
     }
 }
 
-impl<'n> Iterator for Suffixes<'n> {
-    type Item = (&'n [u8], u64);
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        let end = self.start?.checked_sub(1)?;
-        let head = self.name.get(..end)?;
-        let dot = last_dot(head);
-        let from = dot.map_or(0, |dot| dot + 1);
-        self.start = dot.map(|_| from);
-        self.hash = mix(self.hash, head.get(from..)?);
-        Some((self.name.get(from..)?, self.hash))
+impl Default for Key {
+    fn default() -> Self {
+        Self::random()
     }
 }
 
-/// The hash of a whole name.
-pub(super) fn hash(name: &str) -> u64 {
-    Suffixes::of(name).last().map_or(KEYS[2], |(_, hash)| hash)
-}
-
-/// Adds a label of at most 63 bytes.
-#[inline]
-fn mix(hash: u64, label: &[u8]) -> u64 {
-    let mut hash = hash ^ (label.len() as u64);
-    let mut rest = label;
-    while rest.len() > 16 {
-        let (block, tail) = rest.split_at(16);
-        hash = fold(hash ^ word(block, 0), word(block, 8) ^ KEYS[0]);
-        rest = tail;
+/// Never shown: the key is a secret.
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key(…)")
     }
-    let (low, high) = match rest.len() {
-        8.. => (word(rest, 0), word(rest, rest.len() - 8)),
-        4.. => (half(rest, 0), half(rest, rest.len() - 4)),
-        _ => (short(rest), 0),
-    };
-    fold(hash ^ low ^ KEYS[0], high ^ KEYS[1])
 }
 
 /// The halves of a product, folded: every input bit reaches every output bit.
@@ -73,45 +101,43 @@ fn fold(left: u64, right: u64) -> u64 {
     (product as u64) ^ (product >> 64) as u64
 }
 
-/// Eight bytes at a time: labels are short, and most names end in a short one.
+/// The sixteen bytes before `end`, the last one in the highest byte; zeros where there are fewer.
 #[inline]
-fn last_dot(bytes: &[u8]) -> Option<usize> {
+fn block_before(bytes: &[u8], end: usize) -> u128 {
+    if let Some(block) = bytes.get(..end).and_then(|head| head.last_chunk()) {
+        return u128::from_le_bytes(*block);
+    }
+    let missing = 8 * (16 - end.min(16)) as u32;
+    let first = match (bytes.first_chunk(), bytes.first_chunk(), bytes.last_chunk()) {
+        (Some(block), ..) => u128::from_le_bytes(*block),
+        // Where the two overlap they are equal.
+        (None, Some(first), Some(last)) => {
+            let last = u128::from(u64::from_le_bytes(*last)) << (8 * (end - 8));
+            u128::from(u64::from_le_bytes(*first)) | last
+        }
+        _ => bytes
+            .iter()
+            .rev()
+            .fold(0, |block, byte| block << 8 | u128::from(*byte)),
+    };
+    first.checked_shl(missing).unwrap_or(0)
+}
+
+/// A bit for each byte that is a dot, the lowest byte's first.
+#[inline]
+fn dots(block: u128) -> u32 {
+    dots_of_eight(block as u64) | dots_of_eight((block >> 64) as u64) << 8
+}
+
+#[inline]
+fn dots_of_eight(word: u64) -> u32 {
     const DOTS: u64 = 0x2e2e_2e2e_2e2e_2e2e;
     const LOWS: u64 = 0x7f7f_7f7f_7f7f_7f7f;
-    let mut rest = bytes;
-    while let Some((head, tail)) = rest.split_last_chunk::<8>() {
-        let word = u64::from_le_bytes(*tail) ^ DOTS;
-        // A high bit for each zero byte and no other (Hacker's Delight §6-1).
-        let zeros = !(((word & LOWS) + LOWS) | word | LOWS);
-        if zeros != 0 {
-            return Some(head.len() + 7 - zeros.leading_zeros() as usize / 8);
-        }
-        rest = head;
-    }
-    rest.iter().rposition(|byte| *byte == b'.')
-}
-
-#[inline]
-fn word(bytes: &[u8], at: usize) -> u64 {
-    bytes
-        .get(at..)
-        .and_then(|bytes| bytes.first_chunk())
-        .map_or(0, |bytes| u64::from_le_bytes(*bytes))
-}
-
-#[inline]
-fn half(bytes: &[u8], at: usize) -> u64 {
-    bytes
-        .get(at..)
-        .and_then(|bytes| bytes.first_chunk())
-        .map_or(0, |bytes| u64::from(u32::from_le_bytes(*bytes)))
-}
-
-/// Up to three bytes, each in its place.
-fn short(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(1, |sum, byte| sum << 8 | u64::from(*byte))
+    let word = word ^ DOTS;
+    // The high bit of each byte that is zero and of no other (Hacker's Delight §6-1).
+    let zeros = !(((word & LOWS) + LOWS) | word | LOWS);
+    // The product brings the eight bits side by side into the highest byte.
+    ((zeros >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u32
 }
 
 #[cfg(test)]
@@ -119,43 +145,78 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
 
+    const KEY: Key = Key([
+        0x243f_6a88_85a3_08d3,
+        0x1319_8a2e_0370_7344,
+        0xa409_3822_299f_31d0,
+    ]);
+
+    fn suffixes(name: &str) -> Vec<(&str, u64)> {
+        let mut found = Vec::new();
+        let _ = KEY.suffixes(name.as_bytes(), |start, hash| {
+            found.push((&name[start..], hash));
+            ControlFlow::Continue(())
+        });
+        found
+    }
+
     #[test]
     fn suffixes_come_shortest_first() {
-        let rows: [(&str, &[&str]); 3] = [
+        let rows: [(&str, &[&str]); 6] = [
             ("a.b.c", &["c", "b.c", "a.b.c"]),
             ("x", &["x"]),
+            ("", &[""]),
+            ("abcdefg.com", &["com", "abcdefg.com"]),
+            (
+                "a.12345678901.test",
+                &["test", "12345678901.test", "a.12345678901.test"],
+            ),
             (
                 "long-label-of-many-bytes.test",
                 &["test", "long-label-of-many-bytes.test"],
             ),
         ];
         for (name, expected) in rows {
-            let found: Vec<_> = Suffixes::of(name)
-                .map(|(suffix, hash)| (std::str::from_utf8(suffix).unwrap(), hash))
-                .collect();
             let hashed: Vec<_> = expected
                 .iter()
-                .map(|suffix| (*suffix, hash(suffix)))
+                .map(|suffix| (*suffix, KEY.hash(suffix.as_bytes())))
                 .collect();
-            assert_eq!(found, hashed, "{name}");
+            assert_eq!(suffixes(name), hashed, "{name}");
+        }
+    }
+
+    /// Wherever the dots are, each suffix has the hash that it has alone.
+    #[test]
+    fn a_suffix_has_the_hash_it_has_alone() {
+        for len in 1..52 {
+            let last = len - 1;
+            for (first, second) in
+                (0..last).flat_map(|first| (first..last).map(move |second| (first, second)))
+            {
+                // `/` is one more than a dot and `-` one less.
+                let mut name = "/-".repeat(26).into_bytes();
+                name.truncate(len);
+                name[first] = b'.';
+                name[second] = b'.';
+                let name = String::from_utf8(name).unwrap();
+                let found = suffixes(&name);
+                let dots = 1 + usize::from(first != second);
+                assert_eq!(found.len(), 1 + dots, "{name}");
+                for (suffix, hash) in found {
+                    assert_eq!(hash, KEY.hash(suffix.as_bytes()), "{suffix} of {name}");
+                }
+            }
         }
     }
 
     #[test]
-    fn the_last_dot_is_found_wherever_it_is() {
-        for len in 0..30 {
-            for (first, last) in
-                (0..len).flat_map(|first| (first..len).map(move |last| (first, last)))
-            {
-                // `/` is one more than a dot and `-` one less.
-                let mut text = b"/-".repeat(15);
-                text.truncate(len);
-                text[first] = b'.';
-                text[last] = b'.';
-                assert_eq!(last_dot(&text), Some(last), "{len} {first} {last}");
-            }
-            assert_eq!(last_dot(&b"/-".repeat(15)[..len]), None);
-        }
+    fn a_visit_can_be_the_last() {
+        let mut seen = 0;
+        let flow = KEY.suffixes(b"a.b.c", |_, _| {
+            seen += 1;
+            ControlFlow::Break(())
+        });
+        assert_eq!((flow, seen), (ControlFlow::Break(()), 1));
     }
 
     /// Labels that differ in one place, in length, or in where the dots are.
@@ -184,7 +245,20 @@ mod tests {
             names.insert(format!("{left}.{right}"));
             names.insert(format!("{left}{right}"));
         }
-        let hashes: HashSet<_> = names.iter().map(|name| hash(name)).collect();
+        let hashes: HashSet<_> = names.iter().map(|name| KEY.hash(name.as_bytes())).collect();
         assert_eq!(hashes.len(), names.len());
+        // Buckets are chosen by the high bits and slots by the low ones.
+        for shift in [0, 48] {
+            let parts: HashSet<_> = hashes.iter().map(|hash| hash >> shift & 0xffff).collect();
+            let expected = 65_536.0 * (1.0 - (-(names.len() as f64) / 65_536.0).exp());
+            let spread = parts.len() as f64 / expected;
+            assert!((0.95..1.05).contains(&spread), "{spread} at {shift}");
+        }
+    }
+
+    #[test]
+    fn another_key_gives_other_hashes() {
+        let [left, right] = [Key::random(), Key::random()].map(|key| key.hash(b"example.com"));
+        assert_ne!(left, right);
     }
 }

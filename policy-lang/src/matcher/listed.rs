@@ -1,0 +1,179 @@
+//! The names of one list file.
+
+use super::{
+    buckets::{Buckets, Entry, Kind},
+    lines::LineIndex,
+    suffix::Key,
+};
+use crate::{Action, Effect, Host, HostName, HostPattern, HostScope, Origin, Rule, rule::ListMark};
+use sha2::{Digest as _, Sha256};
+use std::{ops::ControlFlow, sync::Arc};
+
+/// A canonical name in the text of a list.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ListedName {
+    /// Where it starts, in bytes.
+    pub(crate) offset: u32,
+    /// How long it is, in bytes.
+    pub(crate) len: u8,
+    pub(crate) kind: Kind,
+}
+
+impl ListedName {
+    /// The name itself.
+    pub(crate) fn of(self, text: &str) -> &str {
+        let start = self.offset as usize;
+        text.get(start..start + usize::from(self.len)).unwrap_or("")
+    }
+}
+
+/// The names of one list file, all for every port and every request.
+///
+/// A name costs no more than its bytes in the file and its entry in the table, which is its offset.
+#[derive(Debug)]
+pub(crate) struct ListTable {
+    pub(crate) action: Action,
+    /// The file's name.
+    pub(crate) source: Arc<str>,
+    /// SHA-256 of the text.
+    pub(crate) digest: [u8; 32],
+    pub(super) names: Buckets,
+    /// Whether a name of one label is listed.
+    pub(super) single_labels: bool,
+    /// The file, kept: names are compared with it and shown from it.
+    text: String,
+    lines: LineIndex,
+}
+
+impl ListTable {
+    /// COST: for a million names a third of a second; the text is not copied.
+    pub(crate) fn new(
+        key: Key,
+        action: Action,
+        source: Arc<str>,
+        text: String,
+        names: &[ListedName],
+    ) -> Self {
+        let mut table = Self {
+            action,
+            source,
+            digest: Sha256::digest(&text).into(),
+            names: Buckets::for_entries(names.len()),
+            single_labels: false,
+            lines: LineIndex::of(&text),
+            text,
+        };
+        table.text.shrink_to_fit();
+        for name in names {
+            table.add(key, *name);
+        }
+        table
+    }
+
+    fn add(&mut self, key: Key, listed: ListedName) {
+        let name = listed.of(&self.text).as_bytes();
+        let entry = Entry::new(listed.kind, listed.offset);
+        let mut labels = 0;
+        let _ = key.suffixes(name, |start, hash| {
+            labels += 1;
+            match (start, labels) {
+                (0, _) => {
+                    let same =
+                        |other: Entry| other.kind() == listed.kind && is(&self.text, other, name);
+                    if self.names.find(hash, same).is_none() {
+                        self.names.insert(hash, entry);
+                    }
+                }
+                // Lookups start at two labels.
+                (_, 1) => {}
+                (..) => self.names.mark_longer(hash),
+            }
+            ControlFlow::Continue(())
+        });
+        self.single_labels |= labels == 1;
+    }
+
+    /// How many identifiers its rules take.
+    pub(super) fn ids(&self) -> usize {
+        self.text.len() + 1
+    }
+
+    /// The rule about `name`: about itself (`exact`), or about all below it.
+    ///
+    /// A word that stands for two rules names the one about all below by the mark before the name.
+    #[inline]
+    pub(super) fn find(&self, hash: u64, name: &[u8], exact: bool) -> Option<u32> {
+        let (entry, _) = self.names.find(hash, |entry| {
+            entry.kind().covers(exact) && is(&self.text, entry, name)
+        })?;
+        let back = u32::from(entry.kind() == Kind::Both && !exact);
+        Some(entry.value().saturating_sub(back))
+    }
+
+    /// The rule that an identifier of [`ListTable::find`] names, as if it stood alone.
+    pub(super) fn rule(&self, id: u32, mark: ListMark) -> Option<Rule> {
+        let at = id as usize;
+        let marked = matches!(self.text.as_bytes().get(at)?, b'.' | b'|');
+        let start = at + usize::from(marked);
+        let text = name_at(&self.text, start);
+        let name = HostName::parse(text).ok()?;
+        let below = marked || self.text.get(..start)?.ends_with("*.");
+        let scope = match below {
+            true => HostScope::Below(name),
+            false => HostScope::Exact(Host::Name(name)),
+        };
+        let pattern = HostPattern { scope, ports: None };
+        Some(Rule {
+            text: text.into(),
+            effect: match mark {
+                ListMark::Hosts => Effect::Host(self.action, pattern),
+                ListMark::Bypass => Effect::BypassHost(pattern),
+            },
+            origin: Origin::File {
+                source: self.source.clone(),
+                at: self.lines.word_position(&self.text, start),
+            },
+        })
+    }
+}
+
+/// Whether `entry` is about `name`: the text has it at the offset, and no longer name.
+#[inline]
+fn is(text: &str, entry: Entry, name: &[u8]) -> bool {
+    let at = entry.value() as usize;
+    let bytes = text.as_bytes();
+    bytes
+        .get(at..at + name.len())
+        .is_some_and(|listed| same(listed, name))
+        && bytes
+            .get(at + name.len())
+            .is_none_or(|byte| !in_name(*byte))
+}
+
+/// Equality of two texts of one length. Names are short, and a call of the library's costs more than the look.
+#[inline]
+fn same(left: &[u8], right: &[u8]) -> bool {
+    let (lefts, rights) = (left.as_chunks::<8>(), right.as_chunks::<8>());
+    let words = lefts.0.iter().zip(rights.0);
+    let differ = words.fold(0, |differ, (left, right)| {
+        differ | u64::from_le_bytes(*left) ^ u64::from_le_bytes(*right)
+    });
+    let rest = match (left.last_chunk::<8>(), right.last_chunk::<8>()) {
+        (Some(left), Some(right)) => left == right,
+        _ => lefts.1 == rights.1,
+    };
+    differ == 0 && rest
+}
+
+/// The canonical name that starts at `offset`.
+fn name_at(text: &str, offset: usize) -> &str {
+    let rest = text.get(offset..).unwrap_or("");
+    let end = rest.bytes().position(|byte| !in_name(byte));
+    rest.get(..end.unwrap_or(rest.len())).unwrap_or("")
+}
+
+/// Whether a byte can stand in a canonical name.
+#[inline]
+fn in_name(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.'
+}
