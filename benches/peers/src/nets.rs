@@ -1,0 +1,186 @@
+//! Networks: the engine's trie beside other tries and a table with a place for every /24.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use fastrand::Rng;
+use ip_network_table::IpNetworkTable;
+use ipnet::Ipv4Net;
+use policy_lang::{Net, bench::Nets};
+use prefix_trie::PrefixMap;
+
+use crate::{
+    corpus::Corpus,
+    measure::{Contestant, race, resident, timed},
+    report::Table,
+};
+
+const QUESTIONS: usize = 500_000;
+
+/// Gupta, Lin, McKeown (1998): a table for the first 24 bits, and blocks of 256 for longer prefixes.
+struct Dir24 {
+    first: Vec<u16>,
+    longer: Vec<u16>,
+}
+
+/// Marks the number of a block.
+const BLOCK: u16 = 1 << 15;
+
+impl Dir24 {
+    /// `nets` with values below 2^15: a next hop, where a policy wants the number of a rule.
+    fn new(nets: &[Ipv4Net]) -> Self {
+        let mut order: Vec<usize> = (0..nets.len()).collect();
+        order.sort_by_key(|at| nets[*at].prefix_len());
+        let mut table = Self {
+            first: vec![0; 1 << 24],
+            longer: Vec::new(),
+        };
+        let mut blocks = vec![None; 0];
+        blocks.resize(1 << 24, None::<u32>);
+        for at in order {
+            let (net, value) = (nets[at], (1 + at % 30_000) as u16);
+            let start = net.network().to_bits() as usize;
+            if net.prefix_len() <= 24 {
+                let count = 1 << (24 - net.prefix_len());
+                table.first[start >> 8..(start >> 8) + count].fill(value);
+                continue;
+            }
+            let block = *blocks[start >> 8].get_or_insert_with(|| {
+                let before = table.first[start >> 8];
+                table.longer.extend([before; 256]);
+                (table.longer.len() / 256 - 1) as u32
+            });
+            let from = block as usize * 256 + (start & 255);
+            table.longer[from..from + (1 << (32 - net.prefix_len()))].fill(value);
+        }
+        // Fifteen bits do not number all blocks of a table with many long prefixes; those beyond are left out.
+        for (place, block) in table.first.iter_mut().zip(&blocks) {
+            if let Some(block) = block.filter(|block| *block < u32::from(BLOCK)) {
+                *place = BLOCK | block as u16;
+            }
+        }
+        table
+    }
+
+    fn longest(&self, addr: u32) -> u16 {
+        let value = self.first[(addr >> 8) as usize];
+        match value & BLOCK {
+            0 => value,
+            _ => self.longer[usize::from(value & !BLOCK) * 256 + (addr & 255) as usize],
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        2 * (self.first.len() + self.longer.len())
+    }
+}
+
+/// Half inside some network, half anywhere.
+fn questions(nets: &[Ipv4Net]) -> Vec<Ipv4Addr> {
+    let mut rng = Rng::with_seed(0xadd4);
+    let made = (0..QUESTIONS).map(|_| match (rng.bool(), rng.choice(nets)) {
+        (true, Some(net)) => {
+            let host = rng.u32(..) & net.hostmask().to_bits();
+            Ipv4Addr::from_bits(net.network().to_bits() | host)
+        }
+        _ => Ipv4Addr::from_bits(rng.u32(..)),
+    });
+    made.collect()
+}
+
+pub fn compare(corpus: &Corpus, count: usize) -> Table {
+    let texts = corpus.v4.get(..count).unwrap_or(&corpus.v4);
+    let mut nets: Vec<Ipv4Net> = texts.iter().filter_map(|text| text.parse().ok()).collect();
+    let mut known = hashbrown::HashSet::new();
+    nets.retain(|net| known.insert(*net));
+    let addrs = questions(&nets);
+
+    let mut build = Vec::new();
+    let mut built =
+        |name, bytes: f64, time: f64| build.push((name, bytes / nets.len() as f64, time / 1e6));
+    let mut ours = None;
+    let (time, _) = timed(|| {
+        let nets = nets.iter().map(|net| Net::from(ipnet::IpNet::V4(*net)));
+        ours.insert(Nets::new(nets)).bytes() as u64
+    });
+    let ours = ours.expect("just made");
+    built("sandbox", ours.bytes() as f64, time);
+    let before = resident();
+    let mut trie = PrefixMap::new();
+    let (time, _) = timed(|| {
+        for (net, at) in nets.iter().zip(0u32..) {
+            trie.insert(*net, at);
+        }
+        trie.len() as u64
+    });
+    let after = resident();
+    built("prefix-trie", after - before, time);
+    let mut table = IpNetworkTable::new();
+    let (time, _) = timed(|| {
+        for (net, at) in nets.iter().zip(0u32..) {
+            let net = ip_network::Ipv4Network::new(net.network(), net.prefix_len());
+            table.insert(net.expect("host bits are clear"), at);
+        }
+        table.len().0 as u64
+    });
+    built("ip_network_table", resident() - after, time);
+    let mut dir = None;
+    let (time, _) = timed(|| dir.insert(Dir24::new(&nets)).bytes() as u64);
+    let dir = dir.expect("just made");
+    built("DIR-24-8, 15-bit values", dir.bytes() as f64, time);
+
+    let mut inside = 0;
+    for addr in &addrs {
+        let mine = ours.longest(IpAddr::V4(*addr));
+        let host = Ipv4Net::from(*addr);
+        assert_eq!(
+            mine,
+            trie.get_lpm(&host).map(|(_, at)| *at as usize),
+            "{addr}"
+        );
+        assert_eq!(
+            mine,
+            table.longest_match_ipv4(*addr).map(|(_, at)| *at as usize),
+            "{addr}"
+        );
+        inside += usize::from(mine.is_some());
+    }
+    let contestants = vec![
+        Contestant {
+            name: "sandbox",
+            work: Box::new(|| {
+                addrs
+                    .iter()
+                    .filter_map(|addr| ours.longest(IpAddr::V4(*addr)))
+                    .sum::<usize>() as u64
+            }),
+        },
+        Contestant {
+            name: "prefix-trie",
+            work: Box::new(|| {
+                let found = addrs
+                    .iter()
+                    .filter_map(|addr| trie.get_lpm(&Ipv4Net::from(*addr)));
+                found.map(|(_, at)| u64::from(*at)).sum()
+            }),
+        },
+        Contestant {
+            name: "ip_network_table",
+            work: Box::new(|| {
+                let found = addrs
+                    .iter()
+                    .filter_map(|addr| table.longest_match_ipv4(*addr));
+                found.map(|(_, at)| u64::from(*at)).sum()
+            }),
+        },
+        Contestant {
+            name: "DIR-24-8, 15-bit values",
+            work: Box::new(|| {
+                addrs
+                    .iter()
+                    .map(|addr| u64::from(dir.longest(addr.to_bits())))
+                    .sum()
+            }),
+        },
+    ];
+    Table::of_nets(nets.len(), inside, build, race(addrs.len(), contestants))
+}
