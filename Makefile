@@ -3,7 +3,7 @@
 CARGO ?= cargo
 BIN := target/release/sandbox
 
-.PHONY: man run test check lint fmt fuzz mutants build setup test-setup bench-peers doc clean
+.PHONY: man run test check lint fmt fuzz mutants build setup test-setup bench bench-peers doc clean
 
 run: setup build ## boot a microVM around this folder and show what it can and cannot reach
 	@./scripts/tour $(BIN)
@@ -45,6 +45,10 @@ setup: ## install the system packages that are missing
 
 test-setup: ## install those that only the tests use, too
 	@./scripts/setup test
+
+bench: ## the policy engine: criterion's benches, then beside its peers (`benches/corpora` fetches real lists first)
+	$(CARGO) bench --package sandbox --bench '*'
+	$(CARGO) run --release --manifest-path benches/peers/Cargo.toml
 
 bench-peers: ## this proxy against its peers on loopback, into benches/RESULTS.md; about half an hour (ARGS=--quick: minutes)
 	./benches/proxies/install $${CARGO_TARGET_DIR:-target}/bench

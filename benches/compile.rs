@@ -7,15 +7,15 @@
 #[path = "corpus/mod.rs"]
 mod corpus;
 
-use corpus::{Corpus, compile};
+use corpus::{Corpus, compile, sizes};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 fn text_to_ready(criterion: &mut Criterion) {
-    let corpus = Corpus::load(1_000_000, 1);
+    let corpus = Corpus::load(sizes([1_000, 1_000_000]).max().unwrap_or(0), 1);
     println!("inputs: {}", corpus.describe());
     let mut group = criterion.benchmark_group("compile");
     group.sample_size(10);
-    for count in [1_000, 100_000, 1_000_000] {
+    for count in sizes([1_000, 100_000, 1_000_000]) {
         let list = corpus.list(count);
         group.throughput(Throughput::Elements(count as u64));
         group.bench_function(BenchmarkId::new("list", count), |b| {

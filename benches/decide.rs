@@ -9,7 +9,7 @@ mod corpus;
 
 use std::hint::black_box;
 
-use corpus::Corpus;
+use corpus::{Corpus, sizes};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use policy_lang::{LocalAddrs, Policy, Port, Target};
 
@@ -25,10 +25,10 @@ fn targets(corpus: &Corpus, listed: usize) -> Vec<Target> {
 }
 
 fn decide(criterion: &mut Criterion) {
-    let corpus = Corpus::load(1_000_000, 1);
+    let corpus = Corpus::load(sizes([1_000, 1_000_000]).max().unwrap_or(0), 1);
     println!("inputs: {}", corpus.describe());
     let mut group = criterion.benchmark_group("decide");
-    for count in [10, 1_000, 100_000, 1_000_000] {
+    for count in sizes([10, 1_000, 100_000, 1_000_000]) {
         let policy = corpus.policy(count);
         let targets = targets(&corpus, count);
         let mut turn = targets.iter().cycle();

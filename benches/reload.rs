@@ -11,7 +11,6 @@
 mod corpus;
 
 use std::{
-    env,
     hint::black_box,
     sync::{
         Arc,
@@ -22,16 +21,14 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use corpus::{Corpus, compile};
+use corpus::{Corpus, compile, is_brief};
 use policy_lang::{Policy, Port, Target};
 
 /// Between two questions.
 const PACE: Duration = Duration::from_micros(50);
 
 fn main() {
-    // `cargo test --benches` and `cargo bench -- --test` only want to see it run.
-    let brief = !env::args().any(|arg| arg == "--bench") || env::args().any(|arg| arg == "--test");
-    let (names, rounds, length) = match brief {
+    let (names, rounds, length) = match is_brief() {
         true => (1_000, 1, Duration::from_millis(100)),
         false => (1_000_000, 5, Duration::from_secs(6)),
     };

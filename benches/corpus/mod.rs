@@ -11,6 +11,18 @@ use policy_lang::{
     language::{File, Source},
 };
 
+/// Whether the benches only run to show that they can, as under `cargo test --benches`.
+pub(crate) fn is_brief() -> bool {
+    let args = || env::args().skip(1);
+    !args().any(|arg| arg == "--bench") || args().any(|arg| arg == "--test")
+}
+
+/// The sizes to measure: the small ones where the benches only run to show that they can.
+pub(crate) fn sizes<const N: usize>(all: [usize; N]) -> impl Iterator<Item = usize> {
+    let most = if is_brief() { 1_000 } else { usize::MAX };
+    all.into_iter().filter(move |size| *size <= most)
+}
+
 /// What the benches work on.
 #[derive(Debug)]
 pub(crate) struct Corpus {
