@@ -73,6 +73,7 @@ impl Parts<'_> {
             Placement::Header(name) => {
                 let name = HeaderName::try_from(&**name)
                     .map_err(|_| CredentialError::BadHeader(name.to_string()))?;
+                strip::other_spellings(self.fields, &name);
                 self.fields.insert(name, value.header()?);
             }
             Placement::Query(name) => {

@@ -36,6 +36,7 @@ const PARAMETERS: [&str; 9] = [
 /// Whether a header says who calls. Such a field never crosses as a trailer either.
 pub(crate) fn is_credential(name: &HeaderName) -> bool {
     HEADERS.contains(name)
+        || name.as_str().contains('_') && HEADERS.iter().any(|known| is_alike(known, name))
 }
 
 /// Removes every header that says who calls.
@@ -43,6 +44,31 @@ pub(super) fn headers(fields: &mut HeaderMap) {
     for name in &HEADERS {
         fields.remove(name);
     }
+    remove_spelled(fields, is_credential);
+}
+
+/// Removes other spellings of `name`: origins that hand headers on as variables (CGI, WSGI) see no difference.
+pub(super) fn other_spellings(fields: &mut HeaderMap, name: &HeaderName) {
+    remove_spelled(fields, |other| other != name && is_alike(name, other));
+}
+
+/// Removes headers that have `_` in their names, as far as `wanted` says.
+fn remove_spelled(fields: &mut HeaderMap, wanted: impl Fn(&HeaderName) -> bool) {
+    let spelled: Vec<HeaderName> = fields
+        .keys()
+        .filter(|name| name.as_str().contains('_') && wanted(name))
+        .cloned()
+        .collect();
+    for name in spelled {
+        fields.remove(name);
+    }
+}
+
+/// Whether the names are the same but for `_` in place of `-`.
+fn is_alike(one: &HeaderName, other: &HeaderName) -> bool {
+    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    let bytes = |name: &HeaderName| name.as_str().bytes().map(plain).collect::<Vec<_>>();
+    one.as_str().len() == other.as_str().len() && bytes(one) == bytes(other)
 }
 
 /// `path` without parameters that say who calls, nor those in `also`.
@@ -80,6 +106,27 @@ pub(super) fn parameters(pairs: &str, also: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn headers_are_removed_however_they_are_spelled() {
+        let mut fields = HeaderMap::new();
+        for name in [
+            "x-api-key",
+            "x_api_key",
+            "x-api_key",
+            "x_mine",
+            "x-mine",
+            "x_other",
+        ] {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            fields.insert(name, header::HeaderValue::from_static("own"));
+        }
+        headers(&mut fields);
+        other_spellings(&mut fields, &HeaderName::from_static("x-mine"));
+        let mut left: Vec<_> = fields.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["x-mine", "x_other"]);
+    }
 
     #[test]
     fn queries_lose_what_says_who_calls() {

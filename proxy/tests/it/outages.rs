@@ -300,7 +300,7 @@ async fn without_its_credential_a_request_is_not_sent() {
         let mut wire = rig.wire(Adapter::Http1).await;
         wire.send(&rig.text(
             Adapter::Http1,
-            "GET / HTTP/1.1\r\nHost: {host}\r\nX-Api-Key: own\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: {host}\r\nX-Api-Key: own\r\nX_Api_Key: own\r\n\r\n",
         ))
         .await;
         let answer = wire.answer().await.unwrap();
