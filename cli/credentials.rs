@@ -55,7 +55,7 @@ pub(crate) fn placeholders(handed: &Handed) -> Vec<(String, String)> {
     });
     let mut all: Vec<_> = pairs.collect();
     for name in handed.names() {
-        let is_parents = parent::VARIABLES.iter().any(|parents| *parents == name);
+        let is_parents = parent::VARIABLES.contains(&name);
         if !is_parents && !all.iter().any(|(known, _)| known == name) {
             all.push((name.to_owned(), PLACEHOLDER.to_owned()));
         }

@@ -19,7 +19,8 @@ use crate::report::{self, Failure, Outcome, USAGE};
 use crate::state::Paths;
 
 /// Prints the root file system as a tar stream. Other file systems are left out: shared folders, the kernel's,
-/// images of a Docker inside. So is what each start writes anew, which may hold this sandbox's variables.
+/// images of a Docker inside. So is what each start writes anew, which may hold this sandbox's variables. No path may
+/// come twice: Docker refuses such a layer.
 const PACK: &str = r#"set -e
 tar --version 2>/dev/null | grep -q GNU || { echo "the sandbox has no GNU tar" >&2; exit 1; }
 clean=$(mktemp -d)
@@ -28,6 +29,7 @@ mkdir "$clean/etc"
 for file in environment gitconfig hosts; do
     [ -f "/etc/$file" ] || continue
     sed '/^# >>> sandbox/,/^# <<< sandbox/d' "/etc/$file" > "$clean/etc/$file"
+    set -- "$@" "etc/$file"
 done
 tar --create --file=- --one-file-system --numeric-owner --xattrs --xattrs-include='*' \
     --warning=no-file-changed --warning=no-file-ignored --warning=no-file-removed \
@@ -35,7 +37,7 @@ tar --create --file=- --one-file-system --numeric-owner --xattrs --xattrs-includ
     --exclude=./etc/profile.d/sandbox.sh --exclude=./etc/sudoers.d/sandbox-proxy \
     --exclude=./etc/apt/apt.conf.d/90sandbox \
     --exclude="./${clean#/}" --exclude='./var/lib/docker/*' \
-    --directory=/ . --directory="$clean" etc || [ $? = 1 ]
+    --directory=/ . --directory="$clean" "$@" || [ $? = 1 ]
 "#;
 
 pub(super) fn run(args: &SaveArgs) -> Outcome {

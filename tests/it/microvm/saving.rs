@@ -42,6 +42,22 @@ fn what_was_installed_is_in_a_saved_template_and_the_sandboxs_own_is_not() {
         listed.starts_with("manifest.json\n") && listed.contains("/layer.tar\n"),
         "{listed}"
     );
+    let layer = listed
+        .lines()
+        .find(|name| name.ends_with("/layer.tar"))
+        .unwrap();
+    let twice = "tar -xOf \"$0\" \"$1\" | tar -t | sed 's,^\\./,,; s,/$,,' | sort | uniq -d";
+    let twice = Command::new("sh")
+        .args(["-c", twice])
+        .arg(&archive)
+        .arg(layer)
+        .output()
+        .unwrap();
+    assert_eq!(
+        String::from_utf8(twice.stdout).unwrap(),
+        "",
+        "Docker takes no path twice"
+    );
     fs::remove_file(&archive).unwrap();
     vm.ok(&["stop", "first"]);
 
