@@ -11,11 +11,12 @@ BEGIN, END = "<!-- proxies: written by `make bench-peers` -->", "<!-- proxies: e
 
 
 class Row:
-    """One figure, ours against one peer's. `goal` bounds the ratio, `limit` our own value."""
+    """One figure, ours against one peer's. `goal` bounds the ratio, `limit` our own value. A difference has no ratio."""
 
-    def __init__(self, what, peer, pairs, key, goal=None, limit=None, more_is_better=False, scale=1.0):
+    def __init__(self, what, peer, pairs, key, goal=None, limit=None, more_is_better=False, scale=1.0,
+                 is_difference=False):
         self.what, self.peer, self.goal, self.limit = what, peer, goal, limit
-        self.more_is_better = more_is_better
+        self.more_is_better, self.is_difference = more_is_better, is_difference
         self.ratio = load.ratio(pairs, key)
         self.theirs = [scale * value for value in load.summary([pair[0] for pair in pairs], key)]
         self.ours = [scale * value for value in load.summary([pair[1] for pair in pairs], key)]
@@ -31,6 +32,8 @@ class Row:
 
     def is_loss(self):
         """Whether the peer is better, beyond what its spread explains."""
+        if self.is_difference:
+            return self.ours[1] > self.theirs[2]
         low, high = self.ratio[1], self.ratio[2]
         return high < 1 if self.more_is_better else low > 1
 
@@ -38,7 +41,7 @@ class Row:
         bound = "" if self.goal is None else f"{'≥' if self.more_is_better else '≤'} {self.goal:g}×"
         if self.limit is not None:
             bound = f"≤ {self.limit:g}"
-        spread = f"{self.ratio[0]:.2f} ({self.ratio[1]:.2f}–{self.ratio[2]:.2f})"
+        spread = "" if self.is_difference else f"{self.ratio[0]:.2f} ({self.ratio[1]:.2f}–{self.ratio[2]:.2f})"
         return (f"| {self.what} | {self.peer} | {number(self.theirs[0])} | {number(self.ours[0])} "
                 f"({number(self.ours[1])}–{number(self.ours[2])}) | {spread} | {bound} | {self.verdict()} |")
 

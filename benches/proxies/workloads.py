@@ -63,7 +63,7 @@ def w2(bench):
     pairs = load.interleaved(bench.peers(["hudsucker", "squid", "envoy"]), bench.ours, bench.rounds, sample, bench.say)
     for peer, found in pairs.items():
         for key in ("added p50", "added p99", "added p99.9"):
-            yield Row(f"plain HTTP at 2,000 requests/s: {key} ms over direct", peer, found, key)
+            yield Row(f"plain HTTP at 2,000 requests/s: {key} ms over direct", peer, found, key, is_difference=True)
 
 
 def w3(bench):
@@ -134,11 +134,11 @@ def w8(bench):
         proxy = bench.again(proxy.name, first_contact=True)
         first = load.measured(proxy, lambda: contact.everybody(proxy))
         second = load.measured(proxy, lambda: contact.everybody(proxy))
-        return {**first, "mint": max(0, first["cpu"] - second["cpu"])}
+        return {**first, "mint": first["cpu"] - second["cpu"]}
 
     pairs = load.interleaved(bench.peers(["hudsucker", "squid"]), bench.ours, bench.rounds, sample, bench.say)
     for peer, found in pairs.items():
-        yield Row("first contact: CPU µs over a second contact", peer, found, "mint", limit=60)
+        yield Row("first contact: CPU µs over a second contact", peer, found, "mint", limit=60, is_difference=True)
         yield Row("first contact: p50 ms", peer, found, "p50")
         yield Row("first contact: p99 ms", peer, found, "p99")
 
@@ -165,7 +165,7 @@ def w10(bench):
         pairs = load.interleaved(bench.peers(names), bench.ours, 1 if bench.quick else 3, sample, bench.say)
         for peer, found in pairs.items():
             yield Row(what, peer, found, "kib", limit=limit)
-            yield Row(what.replace("KiB", "CPU-s a second, all of them"), peer, found, "idle")
+            yield Row(what.replace("KiB", "CPU-s a second, all of them"), peer, found, "idle", is_difference=True)
             if opener is idle.tunnels:
                 yield Row("process with 10 rules, after a few connections: KiB", peer, found, "base", limit=10_240)
 
@@ -209,8 +209,8 @@ def w16(bench):
     names = ["hudsucker", "haproxy", "squid"]
     pairs = load.interleaved(bench.peers(names), bench.ours, bench.rounds, sample, bench.say)
     for peer, found in pairs.items():
-        yield Row("server-sent events: added p50 ms a chunk", peer, found, "p50")
-        yield Row("server-sent events: added p99 ms a chunk", peer, found, "p99", limit=0.3)
+        yield Row("server-sent events: added p50 ms a chunk", peer, found, "p50", is_difference=True)
+        yield Row("server-sent events: added p99 ms a chunk", peer, found, "p99", limit=0.3, is_difference=True)
     body = bench.folder / "50k"
     body.write_bytes(json.dumps({"text": "x" * 50_000}).encode())
     yield from requests(bench, names, ["intercept", "sni"], MITM.replace("/1k", "/post"), "intercepted, 50 KB POST",

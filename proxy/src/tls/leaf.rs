@@ -263,6 +263,21 @@ mod tests {
     }
 
     #[test]
+    fn a_host_is_signed_once_however_many_ask() {
+        let (_dir, minter) = minter();
+        let ready = std::sync::Barrier::new(16);
+        let ask = || {
+            ready.wait();
+            minter.leaf("a.example").unwrap()
+        };
+        let leaves: Vec<_> = std::thread::scope(|scope| {
+            let asking: Vec<_> = (0..16).map(|_| scope.spawn(ask)).collect();
+            asking.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        assert!(leaves.iter().all(|leaf| Arc::ptr_eq(leaf, &leaves[0])));
+    }
+
+    #[test]
     fn the_cache_is_bounded() {
         let (_dir, minter) = minter();
         for host in 0..CAPACITY.get() + 50 {
