@@ -1,11 +1,13 @@
 //! Verdicts told at length.
 
+mod show;
+
 use crate::{
-    Action, Carriage, Effect, Host, HostVerdict, LocalAddrs, Origin, Policy, Reason, RequestPath,
-    RuleId, Target, embedded::judged, quote::Quoted,
+    Action, Carriage, Effect, Host, HostVerdict, LocalAddrs, Policy, Reason, RequestPath, RuleId,
+    Target, embedded::judged,
 };
 use serde::Serialize;
-use std::{fmt, net::IpAddr};
+use std::net::IpAddr;
 
 /// All that a policy has to say about one target and the addresses it resolved to.
 ///
@@ -32,8 +34,8 @@ pub struct Explanation {
     pub limit: Option<String>,
     /// The budgets that count.
     pub budgets: Vec<String>,
-    /// Headers, parameters and fields that are set from credentials.
-    pub credentials: Vec<String>,
+    /// What is set from credentials.
+    pub credentials: Vec<CredentialExplanation>,
     /// [`Policy::digest`] of the policy.
     pub policy: String,
 }
@@ -63,27 +65,16 @@ pub enum Outcome {
     SomeRequests,
     /// It names another port.
     OtherPort,
+    /// It names other methods.
+    OtherMethod,
+    /// It names other paths.
+    OtherPath,
     /// It is about a name above this one, and an exact name does not cover its subdomains.
     NotSubdomains,
     /// It is about the names below this one, and a wildcard does not cover the name itself.
     NotApex,
     /// It covers the address, but CIDR rules do not count for this connection.
     Skipped,
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Decides => "decides",
-            Self::Overruled => "loses: same pattern, and a block wins",
-            Self::LessSpecific => "loses: less specific",
-            Self::SomeRequests => "blocks some requests only",
-            Self::OtherPort => "does not match: another port",
-            Self::NotSubdomains => "does not match: an exact name does not cover its subdomains",
-            Self::NotApex => "does not match: a wildcard does not cover the name itself",
-            Self::Skipped => "does not count here",
-        })
-    }
 }
 
 /// What the address phase says about one address.
@@ -105,6 +96,21 @@ pub struct AddrExplanation {
     pub bypass: Option<String>,
 }
 
+/// A credential of the policy that is for this target. Never its value.
+#[derive(Debug, Clone, Serialize)]
+pub struct CredentialExplanation {
+    /// The header, parameter or field that is set.
+    pub sets: String,
+    /// Where the secret comes from.
+    pub from: String,
+    /// The paths it is for; `None` is every path.
+    pub path: Option<String>,
+    /// Whether it is set on the request asked about; `None` if none was.
+    pub applies: Option<bool>,
+    /// File, line and column.
+    pub origin: String,
+}
+
 /// What the rules about requests say about one request.
 #[derive(Debug, Clone, Serialize)]
 pub struct RequestExplanation {
@@ -112,12 +118,17 @@ pub struct RequestExplanation {
     pub method: String,
     /// The canonical path, or the path as given if it has none.
     pub path: String,
+    /// How a server may read the path that takes `%2F` for a slash and cuts `;x` off, where that differs. It is
+    /// judged, too.
+    pub other_path: Option<String>,
     /// Whether the request may be sent.
     pub action: Action,
     /// [`Reason::code`] of that.
     pub reason: &'static str,
     /// The same as a sentence.
     pub because: String,
+    /// Every rule about some requests or all of them that covers the target, most specific first.
+    pub candidates: Vec<Candidate>,
 }
 
 impl Policy {
@@ -130,17 +141,35 @@ impl Policy {
         local: &LocalAddrs,
     ) -> Explanation {
         let verdict = self.admit_request(target, method, path);
-        let canonical = RequestPath::parse(path);
+        let canonical = RequestPath::parse(path).ok();
         let mut explanation = self.explain(target, addrs, local);
         if !verdict.action.is_allow() {
             explanation.action = Action::Deny;
         }
+        for (credential, injection) in explanation
+            .credentials
+            .iter_mut()
+            .zip(self.injections(target))
+        {
+            credential.applies = Some(injection.covers_path(path));
+        }
+        let candidates = canonical
+            .as_ref()
+            .map(|path| self.request_candidates(target, (method, path), verdict.reason));
         explanation.request = Some(RequestExplanation {
             method: method.to_owned(),
-            path: canonical.map_or_else(|_| path.to_owned(), |path| path.as_str().to_owned()),
+            path: canonical
+                .as_ref()
+                .map_or(path, RequestPath::as_str)
+                .to_owned(),
+            other_path: canonical
+                .as_ref()
+                .and_then(RequestPath::other_reading)
+                .map(ToOwned::to_owned),
             action: verdict.action,
             reason: verdict.reason.code(),
             because: self.describe(verdict.reason),
+            candidates: candidates.unwrap_or_default(),
         });
         explanation
     }
@@ -174,7 +203,13 @@ impl Policy {
                 .collect(),
             credentials: self
                 .injections(target)
-                .map(|injection| injection.credential.place.to_string())
+                .map(|injection| CredentialExplanation {
+                    sets: injection.credential.place.to_string(),
+                    from: injection.credential.from.to_string(),
+                    path: injection.credential.path.as_ref().map(ToString::to_string),
+                    applies: None,
+                    origin: injection.origin.to_string(),
+                })
                 .collect(),
             policy: self.digest().to_string(),
         }
@@ -198,6 +233,27 @@ impl Policy {
         });
         let near = near.map(|slot| self.candidate(slot.rule, self.miss(slot.rule)));
         covering.chain(near).flatten().collect()
+    }
+
+    /// What became of each rule that covers host and port, for one request.
+    fn request_candidates(
+        &self,
+        target: &Target,
+        (method, path): (&str, &RequestPath),
+        reason: Reason,
+    ) -> Vec<Candidate> {
+        let covering = self.host_table().about(target.host());
+        let covering = covering.filter(|slot| slot.covers(target.port()));
+        let candidates = covering.map(|slot| {
+            let outcome = match slot.request {
+                _ if Some(slot.rule) == reason.rule() => Outcome::Decides,
+                Some(request) if !request.has_method(method) => Outcome::OtherMethod,
+                Some(request) if !request.has_path(path) => Outcome::OtherPath,
+                _ => self.outcome(slot.rule, reason.rule()),
+            };
+            self.candidate(slot.rule, outcome)
+        });
+        candidates.flatten().collect()
     }
 
     /// The IPv4 addresses embedded in a literal, whose blocks [`Policy::admit_host`] heeds as well.
@@ -282,76 +338,5 @@ fn same_subject(left: &Effect, right: &Effect) -> bool {
         (Effect::Request(_, left, a), Effect::Request(_, right, b)) => (left, a) == (right, b),
         (Effect::Net(_, left), Effect::Net(_, right)) => left == right,
         _ => false,
-    }
-}
-
-impl fmt::Display for Explanation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} {}", self.action, self.target)?;
-        writeln!(f, "host: {}: {}", self.host, self.because)?;
-        write_candidates(f, &self.candidates)?;
-        for address in &self.addresses {
-            write!(f, "{address}")?;
-        }
-        if let Some(request) = &self.request {
-            let (method, path) = (Quoted(&request.method), Quoted(&request.path));
-            writeln!(
-                f,
-                "request {method} {path}: {}: {}",
-                request.action, request.because
-            )?;
-        }
-        if let Some(limit) = &self.limit {
-            writeln!(f, "limited by {limit}")?;
-        }
-        for budget in &self.budgets {
-            writeln!(f, "limited by {budget}")?;
-        }
-        for place in &self.credentials {
-            writeln!(f, "{place} is set from a credential")?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for AddrExplanation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "address {}: {}: {}",
-            self.addr, self.action, self.because
-        )?;
-        write_candidates(f, &self.candidates)?;
-        match &self.bypass {
-            Some(rule) => writeln!(f, "  carriage: tunnelled unread by rule {rule}"),
-            None => writeln!(f, "  carriage: intercepted"),
-        }
-    }
-}
-
-fn write_candidates(f: &mut fmt::Formatter<'_>, candidates: &[Candidate]) -> fmt::Result {
-    let rules: Vec<_> = candidates
-        .iter()
-        .map(|c| format!("{} ({})", c.rule, c.origin))
-        .collect();
-    let width = rules
-        .iter()
-        .map(|rule| rule.chars().count())
-        .max()
-        .unwrap_or(0);
-    for (rule, candidate) in rules.iter().zip(candidates) {
-        writeln!(f, "  {rule:width$}  {}", candidate.outcome)?;
-    }
-    Ok(())
-}
-
-/// The origin of a rule, for callers that show it apart.
-impl Origin {
-    /// The line, where there is one.
-    pub fn line(&self) -> Option<u32> {
-        match self {
-            Self::BuiltIn => None,
-            Self::File { at, .. } => Some(at.line),
-        }
     }
 }

@@ -16,10 +16,13 @@
 #[doc(hidden)]
 pub mod bench;
 pub mod config;
+mod diff;
 mod embedded;
 mod explain;
 mod host;
+pub mod import;
 pub mod language;
+mod learn;
 mod lint;
 mod local;
 mod matcher;
@@ -31,17 +34,24 @@ mod policy;
 mod port;
 mod position;
 mod quote;
+mod record;
 mod rule;
+mod snippet;
 mod special;
+mod suffix;
 mod target;
 mod verdict;
 mod warning;
 
-pub use explain::{AddrExplanation, Candidate, Explanation, Outcome, RequestExplanation};
+pub use diff::{Answer, Change, Difference, differences};
+pub use explain::{
+    AddrExplanation, Candidate, CredentialExplanation, Explanation, Outcome, RequestExplanation,
+};
 pub use host::{Host, HostError, HostName};
 pub use language::{
     Allowance, ByteBudget, Credential, Placement, Rate, RequestPattern, SecretSource, Unit, Way,
 };
+pub use learn::{LearnOptions, Learnt, learn};
 pub use local::LocalAddrs;
 pub use model::{Budget, Expectation, Injection, Limit};
 pub use net::{Net, NetError};
@@ -50,7 +60,10 @@ pub use pattern::{HostPattern, HostScope, PatternError};
 pub use policy::{Digest, Policy};
 pub use port::{Port, PortError};
 pub use position::Position;
+pub use record::Record;
 pub use rule::{Effect, Origin, Rule, RuleId};
+pub use snippet::Snippet;
+pub use suffix::{is_public_suffix, registered_domain};
 pub use target::{Target, TargetError};
 pub use verdict::{Action, AddrVerdict, Carriage, HostVerdict, Reason, RequestVerdict, Tier};
-pub use warning::{Warning, WarningKind};
+pub use warning::{VainLift, Warning, WarningKind};

@@ -125,8 +125,9 @@ pub struct PathPattern {
     segments: Vec<Segment>,
 }
 
+/// A segment of a pattern.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Segment {
+pub(crate) enum Segment {
     Literal(Box<str>),
     One,
     Rest,
@@ -154,6 +155,10 @@ impl PathPattern {
             });
         }
         Ok(Self { segments })
+    }
+
+    pub(crate) fn segments(&self) -> &[Segment] {
+        &self.segments
     }
 
     /// Whether the canonical `path` is what this pattern is about.

@@ -1,9 +1,9 @@
 //! A policy, compiled for questions.
 
 use crate::{
-    Action, AddrVerdict, Allowance, Budget, Carriage, Effect, Expectation, Host, HostScope,
-    HostVerdict, Injection, Limit, LocalAddrs, Net, Origin, Reason, RequestPath, RequestPattern,
-    RequestVerdict, Rule, RuleId, Target, Tier,
+    Action, AddrVerdict, Allowance, Budget, Carriage, Effect, Expectation, Host, HostPattern,
+    HostScope, HostVerdict, Injection, Limit, LocalAddrs, Net, Origin, Reason, RequestPath,
+    RequestPattern, RequestVerdict, Rule, RuleId, Target, Tier,
     embedded::judged,
     language::NetDefault,
     matcher::{Author, Decided, HostTable, NetRule, NetTable, View},
@@ -401,6 +401,28 @@ impl Policy {
         let mut around: Vec<_> = rules.filter(|(_, _, net, _)| net.contains(addr)).collect();
         around.sort_by_key(|(_, _, net, author)| (Reverse(net.prefix_len()), *author));
         around.into_iter().map(|(id, ..)| id).collect()
+    }
+
+    pub(crate) fn bypass_table(&self) -> &HostTable {
+        &self.bypass_hosts
+    }
+
+    /// The texts of list files, each with what it does: `+` allows, `-` blocks, `/` bypasses.
+    pub(crate) fn list_texts(&self) -> impl Iterator<Item = (char, String)> {
+        let hosts = self.hosts.list_texts().map(|(action, text)| match action {
+            Action::Allow => ('+', text.to_owned()),
+            Action::Deny => ('-', text.to_owned()),
+        });
+        let bypasses = self.bypass_hosts.list_texts();
+        hosts.chain(bypasses.map(|(_, text)| ('/', text.to_owned())))
+    }
+
+    /// The hosts of limits, budgets and credentials.
+    pub(crate) fn term_patterns(&self) -> impl Iterator<Item = &HostPattern> {
+        let limits = self.limits.iter().map(|limit| &limit.pattern);
+        let budgets = self.budgets.iter().map(|budget| &budget.pattern);
+        let injections = self.injections.iter().map(|injection| &injection.pattern);
+        limits.chain(budgets).chain(injections)
     }
 }
 

@@ -119,3 +119,13 @@ impl fmt::Display for Rule {
         write!(f, "{} ({})", self.effect, self.origin)
     }
 }
+
+impl Origin {
+    /// The line, where there is one.
+    pub fn line(&self) -> Option<u32> {
+        match self {
+            Self::BuiltIn => None,
+            Self::File { at, .. } => Some(at.line),
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! Addresses that mean something special, each with its source.
 
+use crate::Net;
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -61,12 +62,29 @@ pub(crate) fn is_metadata(addr: IpAddr) -> bool {
     METADATA.contains(&addr)
 }
 
+/// Every metadata address.
+pub(crate) fn metadata() -> impl Iterator<Item = IpAddr> {
+    METADATA.into_iter()
+}
+
 /// Loopback, and the unspecified addresses, which Linux connects to loopback.
 pub(crate) fn is_loopback(addr: IpAddr) -> bool {
     match addr {
         IpAddr::V4(v4) => v4.is_loopback() || v4.octets().first() == Some(&0),
         IpAddr::V6(v6) => v6.is_loopback() || v6.is_unspecified(),
     }
+}
+
+/// Whether a network has loopback addresses alone.
+pub(crate) fn is_loopback_net(net: Net) -> bool {
+    let ends = [net.as_ipnet().network(), net.as_ipnet().broadcast()];
+    ends.into_iter().all(is_loopback)
+}
+
+/// Whether a network is one metadata address.
+pub(crate) fn is_metadata_net(net: Net) -> bool {
+    let [first, last] = [net.as_ipnet().network(), net.as_ipnet().broadcast()];
+    first == last && is_metadata(first)
 }
 
 /// Parses a table of this module. An entry that is no network would be dropped: the tests count them.

@@ -1,6 +1,6 @@
 //! What is odd in a policy that was accepted.
 
-use crate::{HostPattern, Position, quote::Quoted};
+use crate::{HostPattern, Net, Position, quote::Quoted};
 use std::{fmt, sync::Arc};
 
 /// Something odd in a file that was accepted. Displays as `source:line:column: warning: …`.
@@ -21,6 +21,39 @@ impl fmt::Display for Warning {
             "{}:{}: warning: {}",
             self.source_name, self.at, self.kind
         )
+    }
+}
+
+/// Why lifting the block of a network opens nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VainLift {
+    /// This machine is reached by host and port alone.
+    ThisMachine,
+    /// A cloud's metadata service is reached by its address alone.
+    Metadata,
+    /// Rules about networks are for names that a wildcard or the default allows, and there are none.
+    NoName,
+}
+
+impl fmt::Display for VainLift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ThisMachine => "this machine is reached only by a rule that names host and port",
+            Self::Metadata => "cloud metadata is reached only by a rule that is the address itself",
+            Self::NoName => "no name that is allowed can lead there",
+        })
+    }
+}
+
+impl VainLift {
+    fn help(self) -> &'static str {
+        match self {
+            Self::ThisMachine => "write a rule such as `allow localhost:8080`",
+            Self::Metadata => "write a rule such as `allow 169.254.169.254:80`",
+            Self::NoName => {
+                "allow a host: an exact name is allowed with every address it has, a wildcard needs the lift"
+            }
+        }
     }
 }
 
@@ -74,6 +107,34 @@ pub enum WarningKind {
         /// Where.
         first: Box<str>,
     },
+    /// A wildcard over a name under which anybody can register.
+    #[error("`{pattern}` covers everything below the public suffix `{suffix}`")]
+    PublicSuffix {
+        /// The pattern.
+        pattern: Box<HostPattern>,
+        /// The suffix.
+        suffix: Box<str>,
+    },
+    /// The same in a list that allows or bypasses.
+    #[error("{} covers everything below a public suffix", Quoted(.text))]
+    ListedPublicSuffix {
+        /// As written.
+        text: Box<str>,
+    },
+    /// A rule all of whose ports narrower rules cover.
+    #[error("never decides: narrower rules for `{scope}` cover all its ports")]
+    Unreachable {
+        /// The hosts.
+        scope: Box<str>,
+    },
+    /// A lifted network that no name can lead to.
+    #[error("network `{net}` is lifted in vain: {why}")]
+    LiftsInVain {
+        /// The network.
+        net: Net,
+        /// Why.
+        why: VainLift,
+    },
     /// A wildcard over a top-level domain.
     #[error("`{pattern}` covers a whole top-level domain")]
     TopLevel {
@@ -113,4 +174,47 @@ pub enum WarningKind {
         /// As written.
         text: Box<str>,
     },
+}
+
+impl WarningKind {
+    /// Whether the author relies on something that cannot be: `sandbox policy check` fails on it. The proxy takes
+    /// the file all the same, because such a rule opens nothing.
+    pub fn is_error(&self) -> bool {
+        matches!(self, Self::LiftsInVain { .. })
+    }
+
+    /// What to write instead.
+    pub fn help(&self) -> Option<String> {
+        Some(match self {
+            Self::UnknownKey { .. } => {
+                "see `sandbox policy schema` for the keys that have a meaning".into()
+            }
+            Self::NoPolicy => "write `\"policy\": \"deny\"` or `\"allow\"`".into(),
+            Self::Contradiction { .. } => "remove one of the two".into(),
+            Self::HostBits { net, .. } => format!("write `{net}`"),
+            Self::BadListEntry { .. } | Self::MoreBadListEntries { .. } => {
+                "a list holds a name a line, a hosts file, or Adblock's `||name^`".into()
+            }
+            Self::ListedTopLevel { .. } | Self::TopLevel { .. } => {
+                "name the domains that are meant".into()
+            }
+            Self::PublicSuffix { suffix, .. } => {
+                format!("anybody can have a name below `{suffix}`; name the ones that are meant")
+            }
+            Self::ListedPublicSuffix { .. } => {
+                "anybody can have a name below it; name the ones that are meant".into()
+            }
+            Self::Repeated { .. } | Self::DuplicateEntry { .. } => "remove one of them".into(),
+            Self::AllowsEverything { .. } => {
+                "write `default allow` if that is meant, or name the hosts".into()
+            }
+            Self::Covered { .. } | Self::SaysTheDefault | Self::Unreachable { .. } => {
+                "remove it, or write what it should change".into()
+            }
+            Self::LiftsNothing => "remove it: only blocked networks need a lift".into(),
+            Self::LiftsInVain { why, .. } => why.help().into(),
+            Self::BypassNotAllowed => "allow the host, too".into(),
+            Self::UnusedSet { name } => format!("use it as `${name}`, or remove it"),
+        })
+    }
 }

@@ -1,6 +1,9 @@
 //! Every example of `reference.md` compiles without a warning, and its `expect` lines hold.
 
-use policy_lang::language::{File, FileKind, Source};
+use policy_lang::{
+    config::Document,
+    language::{File, FileKind, Source},
+};
 
 fn load(kind: FileKind, name: &str, _: &str) -> Result<Source, String> {
     let text = match kind {
@@ -32,6 +35,20 @@ fn every_example_holds() {
                 "{}: {why}",
                 expectation.url
             );
+        }
+    }
+    for example in page.split("```json\n").skip(1) {
+        let text = example.split("```").next().unwrap_or(example);
+        let (document, warnings) =
+            Document::parse(text, "reference.md").unwrap_or_else(|errors| panic!("{errors:#?}"));
+        assert_eq!(warnings, [], "{text}");
+        let (policy, _) = document
+            .compile_with(&mut load)
+            .unwrap_or_else(|errors| panic!("{errors:#?}"));
+        for expectation in policy.expectations() {
+            expectations += 1;
+            let found = policy.verdict_on(expectation);
+            assert_eq!(found.action, expectation.action, "{}", expectation.url);
         }
     }
     assert!(

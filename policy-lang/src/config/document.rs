@@ -1,10 +1,13 @@
 //! The file as a value.
 
-use super::{Error, read, write};
+use super::{Error, comments::Note, read, write};
 use crate::{
-    Action, Effect, HostPattern, Net, Origin, Policy, Position, Rule,
-    language::{Gatherer, Loader, NetDefault, no_files},
-    model::Model,
+    Action, Net, Policy,
+    language::{
+        BudgetItem, ExpectItem, Gatherer, InjectItem, LimitItem, Loader, NetDefault, RuleItem, Set,
+        Span, Spanned, Subject, no_files,
+    },
+    position::Lines,
     special,
     warning::{Warning, WarningKind},
 };
@@ -17,16 +20,35 @@ use std::{collections::HashSet, fmt, sync::Arc};
 #[derive(Debug, Clone)]
 pub struct Document {
     pub(super) source: Arc<str>,
-    pub(super) policy: Option<Action>,
-    pub(super) allowed: List<HostPattern>,
-    pub(super) blocked: List<HostPattern>,
-    pub(super) bypassed: List<HostPattern>,
+    /// What it was read from; spans lie in it.
+    pub(super) text: Arc<str>,
+    pub(super) policy: Option<Spanned<Action>>,
+    pub(super) allowed: List<Subject>,
+    pub(super) blocked: List<Subject>,
+    pub(super) bypassed: List<Subject>,
     pub(super) allow_nets: List<Net>,
     pub(super) block_nets: List<Net>,
     pub(super) bypass_nets: List<Net>,
+    pub(super) default_net: Option<Spanned<NetKey>>,
+    pub(super) sets: List<Set>,
+    pub(super) requests: List<RuleItem>,
+    pub(super) lists: List<RuleItem>,
+    pub(super) limits: List<LimitItem>,
+    pub(super) budgets: List<BudgetItem>,
+    pub(super) credentials: List<InjectItem>,
     pub(super) include: List<Box<str>>,
+    pub(super) expect: List<ExpectItem>,
+    pub(super) comments: List<Note>,
     pub(super) layout: Vec<Slot>,
     pub(super) network_layout: Vec<Slot>,
+}
+
+/// What `defaultNet` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NetKey {
+    Says(NetDefault),
+    /// Nothing, although there is a `blockCIDR`: the blocks come beside whatever holds.
+    Unset,
 }
 
 /// What stands at one place of an object.
@@ -42,17 +64,48 @@ pub(super) enum Key {
     Policy,
     Network,
     Include,
+    Expect,
+    Comments,
     AllowedDomains,
     BlockedDomains,
     BypassDomains,
     AllowCidr,
     BlockCidr,
     BypassCidr,
+    DefaultNet,
+    Sets,
+    Requests,
+    Lists,
+    Limits,
+    Budgets,
+    Credentials,
 }
 
 impl Key {
-    pub(super) const TOP: [Self; 3] = [Self::Policy, Self::Network, Self::Include];
-    pub(super) const NETWORK: [Self; 6] = [
+    pub(super) const TOP: [Self; 5] = [
+        Self::Policy,
+        Self::Network,
+        Self::Include,
+        Self::Expect,
+        Self::Comments,
+    ];
+    pub(super) const NETWORK: [Self; 13] = [
+        Self::AllowedDomains,
+        Self::BlockedDomains,
+        Self::BypassDomains,
+        Self::AllowCidr,
+        Self::BlockCidr,
+        Self::BypassCidr,
+        Self::DefaultNet,
+        Self::Sets,
+        Self::Requests,
+        Self::Lists,
+        Self::Limits,
+        Self::Budgets,
+        Self::Credentials,
+    ];
+    /// What Docker's file holds.
+    const DOCKERS: [Self; 6] = [
         Self::AllowedDomains,
         Self::BlockedDomains,
         Self::BypassDomains,
@@ -67,12 +120,21 @@ impl Key {
             Self::Policy => "policy",
             Self::Network => "network",
             Self::Include => "include",
+            Self::Expect => "expect",
+            Self::Comments => "comments",
             Self::AllowedDomains => "allowedDomains",
             Self::BlockedDomains => "blockedDomains",
             Self::BypassDomains => "bypassDomains",
             Self::AllowCidr => "allowCIDR",
             Self::BlockCidr => "blockCIDR",
             Self::BypassCidr => "bypassCIDR",
+            Self::DefaultNet => "defaultNet",
+            Self::Sets => "sets",
+            Self::Requests => "requests",
+            Self::Lists => "lists",
+            Self::Limits => "limits",
+            Self::Budgets => "budgets",
+            Self::Credentials => "credentials",
         }
     }
 }
@@ -84,8 +146,9 @@ pub(super) type List<T> = Option<Vec<Entry<T>>>;
 #[derive(Debug, Clone)]
 pub(super) struct Entry<T> {
     pub(super) value: T,
+    /// As written, where it is one string.
     pub(super) text: Box<str>,
-    pub(super) at: Position,
+    pub(super) span: Span,
 }
 
 impl Document {
@@ -94,9 +157,61 @@ impl Document {
         read::document(text, source_name.into())
     }
 
+    pub(super) fn empty(source: Arc<str>, text: Arc<str>) -> Self {
+        Self {
+            source,
+            text,
+            policy: None,
+            allowed: None,
+            blocked: None,
+            bypassed: None,
+            allow_nets: None,
+            block_nets: None,
+            bypass_nets: None,
+            default_net: None,
+            sets: None,
+            requests: None,
+            lists: None,
+            limits: None,
+            budgets: None,
+            credentials: None,
+            include: None,
+            expect: None,
+            comments: None,
+            layout: Vec::new(),
+            network_layout: Vec::new(),
+        }
+    }
+
+    /// Whether a key has a value. `network` has one where a key in it has.
+    pub(super) fn has(&self, key: Key) -> bool {
+        match key {
+            Key::Policy => self.policy.is_some(),
+            Key::Network => Key::NETWORK.into_iter().any(|key| self.has(key)),
+            Key::Include => self.include.is_some(),
+            Key::Expect => self.expect.is_some(),
+            Key::Comments => self.comments.is_some(),
+            Key::AllowedDomains => self.allowed.is_some(),
+            Key::BlockedDomains => self.blocked.is_some(),
+            Key::BypassDomains => self.bypassed.is_some(),
+            Key::AllowCidr => self.allow_nets.is_some(),
+            Key::BlockCidr => self.block_nets.is_some(),
+            Key::BypassCidr => self.bypass_nets.is_some(),
+            Key::DefaultNet => self.default_net.is_some(),
+            Key::Sets => self.sets.is_some(),
+            Key::Requests => self.requests.is_some(),
+            Key::Lists => self.lists.is_some(),
+            Key::Limits => self.limits.is_some(),
+            Key::Budgets => self.budgets.is_some(),
+            Key::Credentials => self.credentials.is_some(),
+        }
+    }
+
     /// The default verdict; a file without one denies.
     pub fn policy(&self) -> Action {
-        self.policy.unwrap_or(Action::Deny)
+        self.policy
+            .as_ref()
+            .map_or(Action::Deny, |policy| policy.value)
     }
 
     /// The files of the policy language that this file includes, as written.
@@ -114,15 +229,8 @@ impl Document {
         &self,
         loader: &mut Loader<'_>,
     ) -> Result<(Policy, Vec<Warning>), Vec<Error>> {
-        let mut gatherer = Gatherer::new(loader, self.model());
-        for entry in self.include.iter().flatten() {
-            gatherer.include(
-                &entry.value,
-                &self.source,
-                entry.at,
-                entry.text.chars().count() + 2,
-            );
-        }
+        let mut gatherer = Gatherer::new(loader);
+        gatherer.file(&self.to_file());
         let (policy, mut warnings) = gatherer
             .finish()
             .map_err(|errors| errors.into_iter().map(Error::from).collect::<Vec<_>>())?;
@@ -130,63 +238,22 @@ impl Document {
         Ok((policy, warnings))
     }
 
-    fn model(&self) -> Model {
-        let mut rules = Rules {
-            source: &self.source,
-            rules: Vec::new(),
-        };
-        rules.add(&self.allowed, |p| Effect::Host(Action::Allow, p.clone()));
-        rules.add(&self.blocked, |p| Effect::Host(Action::Deny, p.clone()));
-        rules.add(&self.bypassed, |p| Effect::BypassHost(p.clone()));
-        rules.add(&self.allow_nets, |net| Effect::Net(Action::Allow, *net));
-        rules.add(&self.block_nets, |net| Effect::Net(Action::Deny, *net));
-        rules.add(&self.bypass_nets, |net| Effect::BypassNet(*net));
-        let here = || Origin::File {
-            source: self.source.clone(),
-            at: Position::START,
-        };
-        Model {
-            default: self.policy.map(|action| (action, here())),
-            // A file that does not speak of blocks has the documented ones, not none.
-            net_default: self.block_nets.as_ref().map(|_| (NetDefault::Open, here())),
-            rules: rules.rules,
-            ..Model::default()
-        }
-    }
-
     fn contradictions(&self) -> Vec<Warning> {
+        let lines = Lines::of(&self.text);
         let blocked: HashSet<_> = self.blocked.iter().flatten().map(|e| &e.value).collect();
-        self.allowed
-            .iter()
-            .flatten()
-            .filter(|entry| blocked.contains(&entry.value))
-            .map(|entry| Warning {
-                source_name: self.source.clone(),
-                at: entry.at,
-                kind: WarningKind::Contradiction {
-                    pattern: Box::new(entry.value.clone()),
-                },
+        let both = self.allowed.iter().flatten();
+        both.filter(|entry| blocked.contains(&entry.value))
+            .filter_map(|entry| match &entry.value {
+                Subject::Host(pattern) => Some(Warning {
+                    source_name: self.source.clone(),
+                    at: lines.position(entry.span.start),
+                    kind: WarningKind::Contradiction {
+                        pattern: Box::new(pattern.clone()),
+                    },
+                }),
+                _ => None,
             })
             .collect()
-    }
-}
-
-struct Rules<'a> {
-    source: &'a Arc<str>,
-    rules: Vec<Rule>,
-}
-
-impl Rules<'_> {
-    fn add<T>(&mut self, list: &List<T>, effect: impl Fn(&T) -> Effect) {
-        let made = list.iter().flatten().map(|entry| Rule {
-            text: entry.text.clone(),
-            effect: effect(&entry.value),
-            origin: Origin::File {
-                source: self.source.clone(),
-                at: entry.at,
-            },
-        });
-        self.rules.extend(made);
     }
 }
 
@@ -200,20 +267,22 @@ pub fn docker_default() -> Document {
     let entries = default_blocks().map(|(text, value)| Entry {
         value,
         text: text.into(),
-        at: Position { line: 1, column: 1 },
+        span: Span::NOWHERE,
     });
     let document = Document {
-        source: "proxy-config.json".into(),
-        policy: Some(Action::Allow),
+        policy: Some(Spanned {
+            value: Action::Allow,
+            span: Span::NOWHERE,
+        }),
         allowed: Some(Vec::new()),
         blocked: Some(Vec::new()),
         bypassed: Some(Vec::new()),
         allow_nets: Some(Vec::new()),
         block_nets: Some(entries.collect()),
         bypass_nets: Some(Vec::new()),
-        include: None,
         layout: vec![Slot::Known(Key::Policy), Slot::Known(Key::Network)],
-        network_layout: Key::NETWORK.map(Slot::Known).to_vec(),
+        network_layout: Key::DOCKERS.map(Slot::Known).to_vec(),
+        ..Document::empty("proxy-config.json".into(), "".into())
     };
     document.settled()
 }

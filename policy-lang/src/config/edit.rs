@@ -1,7 +1,10 @@
 //! Changes that a command makes to the file.
 
-use super::document::{Document, Entry, Key, List, Slot, default_blocks, docker_default};
-use crate::{Action, HostPattern, Net, Position};
+use super::document::{Document, Entry, Key, List, NetKey, Slot, default_blocks, docker_default};
+use crate::{
+    Action, HostPattern, Net,
+    language::{NetDefault, Span, Spanned, Subject},
+};
 use std::fmt::Display;
 
 /// One flag of `sandbox network proxy`.
@@ -55,16 +58,21 @@ impl Document {
 
     fn change(&mut self, edit: Edit) {
         match edit {
-            Edit::Policy(action) => self.policy = Some(action),
+            Edit::Policy(value) => {
+                let span = Span::NOWHERE;
+                self.policy = Some(Spanned { value, span });
+            }
             Edit::AllowHost(pattern) => {
-                remove(&mut self.blocked, &pattern);
-                add(&mut self.allowed, pattern);
+                let host = Subject::Host(pattern);
+                remove(&mut self.blocked, &host);
+                add(&mut self.allowed, host);
             }
             Edit::BlockHost(pattern) => {
-                remove(&mut self.allowed, &pattern);
-                add(&mut self.blocked, pattern);
+                let host = Subject::Host(pattern);
+                remove(&mut self.allowed, &host);
+                add(&mut self.blocked, host);
             }
-            Edit::BypassHost(pattern) => add(&mut self.bypassed, pattern),
+            Edit::BypassHost(pattern) => add(&mut self.bypassed, Subject::Host(pattern)),
             Edit::AllowCidr(net) => {
                 self.spell_out_blocks();
                 let blocked = remove(&mut self.block_nets, &net);
@@ -80,8 +88,9 @@ impl Document {
             }
             Edit::BypassCidr(net) => add(&mut self.bypass_nets, net),
             Edit::RemoveHost(pattern) => {
+                let host = Subject::Host(pattern);
                 for list in [&mut self.allowed, &mut self.blocked, &mut self.bypassed] {
-                    remove(list, &pattern);
+                    remove(list, &host);
                 }
             }
             Edit::RemoveCidr(net) => {
@@ -100,8 +109,16 @@ impl Document {
 
     /// A file without `blockCIDR` means the documented blocks; a change to them must write them down.
     fn spell_out_blocks(&mut self) {
-        if self.block_nets.is_none() {
-            self.block_nets = Some(default_blocks().map(|(_, net)| written(net)).collect());
+        let implied = match (&self.default_net, &self.block_nets) {
+            (Some(key), _) => key.value != NetKey::Says(NetDefault::Open),
+            (None, blocks) => blocks.is_none(),
+        };
+        if implied {
+            self.default_net = None;
+            self.block_nets.get_or_insert_default();
+            for (_, net) in default_blocks() {
+                add(&mut self.block_nets, net);
+            }
         }
     }
 
@@ -133,37 +150,32 @@ impl Document {
     }
 
     fn complete_layout(&mut self) {
-        let present = |key: Key| match key {
-            Key::Policy => self.policy.is_some(),
-            Key::Include => self.include.is_some(),
-            Key::AllowedDomains => self.allowed.is_some(),
-            Key::BlockedDomains => self.blocked.is_some(),
-            Key::BypassDomains => self.bypassed.is_some(),
-            Key::AllowCidr => self.allow_nets.is_some(),
-            Key::BlockCidr => self.block_nets.is_some(),
-            Key::BypassCidr => self.bypass_nets.is_some(),
-            Key::Network => false,
-        };
-        let missing = |slots: &[Slot], key: Key| {
+        let absent = |slots: &[Slot], key: Key| {
             !slots
                 .iter()
                 .any(|slot| matches!(slot, Slot::Known(known) if *known == key))
         };
-        let network: Vec<_> = Key::NETWORK
-            .into_iter()
-            .filter(|key| present(*key) && missing(&self.network_layout, *key))
+        let keys = Key::NETWORK.into_iter();
+        let network: Vec<_> = keys
+            .filter(|key| self.has(*key) && absent(&self.network_layout, *key))
+            .map(Slot::Known)
             .collect();
-        let mut top: Vec<_> = [Key::Policy, Key::Include]
-            .into_iter()
-            .filter(|key| present(*key) && missing(&self.layout, *key))
+        self.network_layout.extend(network);
+        let shown = |key: Key| match key {
+            Key::Network => !self.network_layout.is_empty(),
+            key => self.has(key),
+        };
+        let keys = Key::TOP.into_iter();
+        let top: Vec<_> = keys
+            .filter(|key| shown(*key) && absent(&self.layout, *key))
+            .map(Slot::Known)
             .collect();
-        let has_network = !network.is_empty() || !self.network_layout.is_empty();
-        if has_network && missing(&self.layout, Key::Network) {
-            top.push(Key::Network);
+        // Ours follow what was there; unknown keys a conversion brought along come last.
+        self.layout.extend(top);
+        let dropped = |slot: &Slot| matches!(slot, Slot::Known(Key::DefaultNet));
+        if self.default_net.is_none() {
+            self.network_layout.retain(|slot| !dropped(slot));
         }
-        self.network_layout
-            .extend(network.into_iter().map(Slot::Known));
-        self.layout.extend(top.into_iter().map(Slot::Known));
     }
 }
 
@@ -186,6 +198,6 @@ fn written<T: Display>(value: T) -> Entry<T> {
     Entry {
         text: value.to_string().into(),
         value,
-        at: Position { line: 1, column: 1 },
+        span: Span::NOWHERE,
     }
 }

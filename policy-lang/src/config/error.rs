@@ -1,7 +1,12 @@
 //! What is wrong with a file, and where.
 
-use crate::{NetError, PatternError, Position, language, quote::Quoted};
-use std::sync::Arc;
+use crate::{
+    NetError, PatternError, Position,
+    language::{self, nearest},
+    quote::Quoted,
+    snippet::Snippet,
+};
+use std::{fmt, sync::Arc};
 
 /// Why a file was refused. Displays as `source:line:column: problem`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -11,11 +16,19 @@ pub struct Error {
     pub source_name: Arc<str>,
     /// Where.
     pub at: Position,
+    /// How many characters show it; 0 if that is not known.
+    pub chars: usize,
     /// What.
     pub problem: Problem,
 }
 
 impl Error {
+    /// The error with the line it is about, marked, for a terminal. `text` is the file's text.
+    pub fn render(&self, text: &str) -> String {
+        let title = format!("error: {}", self.problem);
+        Snippet::new(&self.source_name, self.at, self.chars).render(&title, text, self.help())
+    }
+
     /// What to write instead.
     pub fn help(&self) -> Option<String> {
         self.problem.help()
@@ -78,11 +91,35 @@ pub enum Problem {
     /// A bad network.
     #[error(transparent)]
     Net(#[from] NetError),
-    /// An empty name of a file, or one with control characters.
-    #[error("{} is not the name of a file", Quoted(.text))]
-    FileName {
+    /// A field that an entry must have.
+    #[error("{} is missing", Listed(.names))]
+    MissingField {
+        /// Its name, or those of which one is needed.
+        names: &'static [&'static str],
+    },
+    /// A list that must hold something.
+    #[error("`{key}` is empty")]
+    EmptyList {
+        /// The key, dotted.
+        key: Box<str>,
+    },
+    /// A field that an entry of this kind does not have.
+    #[error("{} is no field of an entry of `{key}`", Quoted(.name))]
+    UnknownField {
+        /// The name found.
+        name: Box<str>,
+        /// The key.
+        key: Box<str>,
+        /// A known name that looks like it.
+        near: Option<&'static str>,
+    },
+    /// A word other than the ones that a field takes.
+    #[error("{} stands where {} should", Quoted(.text), Listed(.wanted))]
+    UnknownWord {
         /// The text found.
         text: Box<str>,
+        /// The words.
+        wanted: &'static [&'static str],
     },
     /// Something in an included file, or in what all files say together.
     #[error(transparent)]
@@ -94,6 +131,7 @@ impl From<language::Error> for Error {
         Self {
             source_name: error.source_name,
             at: error.at,
+            chars: error.chars,
             problem: error.problem.into(),
         }
     }
@@ -114,10 +152,30 @@ impl Problem {
             Self::UnknownAction { .. } => Some("write `\"allow\"` or `\"deny\"`".into()),
             Self::Pattern(error) => Some(error.help().into()),
             Self::Net(error) => Some(error.help().into()),
-            Self::FileName { .. } => {
-                Some("name a file of the policy language, relative to this one".into())
+            Self::MissingField { .. } => None,
+            Self::EmptyList { .. } => Some("leave it out if it does not matter".into()),
+            Self::UnknownField { near, .. } => near.map(|near| format!("did you mean `{near}`?")),
+            Self::UnknownWord { text, wanted } => {
+                nearest(text, wanted).map(|near| format!("did you mean `{near}`?"))
             }
             Self::Language(problem) => problem.help(),
         }
+    }
+}
+
+/// `a`, `b` or `c`.
+struct Listed<'a>(&'a [&'static str]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, word) in self.0.iter().enumerate() {
+            let before = match n {
+                0 => "",
+                n if n + 1 == self.0.len() => " or ",
+                _ => ", ",
+            };
+            write!(f, "{before}`{word}`")?;
+        }
+        Ok(())
     }
 }

@@ -11,15 +11,21 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod comments;
 mod convert;
 mod document;
 mod edit;
+mod entry;
+mod entry_fields;
 mod error;
+mod fields;
 mod object;
 mod read;
+mod schema;
 mod write;
 
 pub use crate::warning::{Warning, WarningKind};
 pub use document::{Document, docker_default};
 pub use edit::{Applied, Edit};
 pub use error::{Error, Problem};
+pub use schema::schema;

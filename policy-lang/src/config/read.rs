@@ -3,10 +3,14 @@
 use super::{
     Error, Problem,
     document::{Document, Entry, Key, List, Slot},
+    entry::{Entries, ListFile, Request, action, net_key, subject},
+    entry_fields::Fields,
+    fields::Kind,
     object::{Object, deeper_than, type_name},
 };
 use crate::{
-    Action, HostPattern, Net, Position,
+    Action, HostPattern, Net,
+    language::{Member, Set, Span, Spanned, Subject, file_name, set_name},
     position::Lines,
     warning::{Warning, WarningKind},
 };
@@ -39,11 +43,11 @@ pub(super) fn document(
     }
 }
 
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     text: &'a str,
     lines: Lines<'a>,
     source: Arc<str>,
-    errors: Vec<Error>,
+    pub(super) errors: Vec<Error>,
     warnings: Vec<Warning>,
 }
 
@@ -58,7 +62,7 @@ impl<'a> Reader<'a> {
             }
         };
         let top = self.object(top, "the file")?;
-        let mut document = self.empty();
+        let mut document = Document::empty(self.source.clone(), self.text.into());
         for member in top {
             let slot = match Key::TOP
                 .into_iter()
@@ -76,22 +80,6 @@ impl<'a> Reader<'a> {
             self.warn(0, WarningKind::NoPolicy);
         }
         Some(document)
-    }
-
-    fn empty(&self) -> Document {
-        Document {
-            source: self.source.clone(),
-            policy: None,
-            allowed: None,
-            blocked: None,
-            bypassed: None,
-            allow_nets: None,
-            block_nets: None,
-            bypass_nets: None,
-            include: None,
-            layout: Vec::new(),
-            network_layout: Vec::new(),
-        }
     }
 
     fn check_file(&mut self) -> Option<()> {
@@ -114,13 +102,30 @@ impl<'a> Reader<'a> {
         match key {
             Key::Policy => document.policy = self.action(value),
             Key::Network => self.network(value, document),
-            Key::Include => document.include = self.list(key, value, file_name),
+            Key::Include => document.include = self.list(key, value, |text| Ok(file_name(text)?)),
+            Key::Expect => document.expect = self.objects(key, value),
+            Key::Comments => document.comments = self.objects(key, value),
             Key::AllowedDomains => document.allowed = self.patterns(key, value),
             Key::BlockedDomains => document.blocked = self.patterns(key, value),
             Key::BypassDomains => document.bypassed = self.patterns(key, value),
             Key::AllowCidr => document.allow_nets = self.nets(key, value),
             Key::BlockCidr => document.block_nets = self.nets(key, value),
             Key::BypassCidr => document.bypass_nets = self.nets(key, value),
+            Key::DefaultNet => document.default_net = self.parsed(key.name(), value, net_key),
+            Key::Sets => document.sets = self.sets(value),
+            Key::Requests => {
+                document.requests = self
+                    .objects(key, value)
+                    .map(|list| unwrapped(list, |r: Request| r.0));
+            }
+            Key::Lists => {
+                document.lists = self
+                    .objects(key, value)
+                    .map(|list| unwrapped(list, |r: ListFile| r.0));
+            }
+            Key::Limits => document.limits = self.objects(key, value),
+            Key::Budgets => document.budgets = self.objects(key, value),
+            Key::Credentials => document.credentials = self.objects(key, value),
         }
     }
 
@@ -140,22 +145,87 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn action(&mut self, value: &RawValue) -> Option<Action> {
-        let text = self.string(value, "policy")?;
-        match text.as_str() {
-            "allow" => Some(Action::Allow),
-            "deny" => Some(Action::Deny),
-            _ => {
-                let text = text.into();
-                self.fail(self.offset(value), Problem::UnknownAction { text })
-            }
+    fn action(&mut self, value: &RawValue) -> Option<Spanned<Action>> {
+        self.parsed("policy", value, |text| {
+            action(text).ok_or_else(|| Problem::UnknownAction { text: text.into() })
+        })
+    }
+
+    /// A string with a meaning.
+    pub(super) fn parsed<T>(
+        &mut self,
+        key: &str,
+        value: &RawValue,
+        parse: impl Fn(&str) -> Result<T, Problem>,
+    ) -> Option<Spanned<T>> {
+        let text = self.string(value, key)?;
+        let span = self.span(value);
+        match parse(&text) {
+            Ok(value) => Some(Spanned { value, span }),
+            Err(problem) => self.fail(span.start, problem),
         }
     }
 
-    fn patterns(&mut self, key: Key, value: &'a RawValue) -> List<HostPattern> {
-        let list = self.list(key, value, |text| Ok(HostPattern::parse(text)?));
+    fn patterns(&mut self, key: Key, value: &'a RawValue) -> List<Subject> {
+        let list = self.list(key, value, subject);
         self.note_duplicates(&list);
         list
+    }
+
+    fn sets(&mut self, value: &'a RawValue) -> List<Set> {
+        let mut sets = Vec::new();
+        for member in self.object(value, "sets")? {
+            let span = self.span_of_key(&member);
+            let name = match set_name(&member.key) {
+                Ok(value) => Spanned { value, span },
+                Err(problem) => {
+                    self.fail::<()>(span.start, problem.into());
+                    continue;
+                }
+            };
+            let key = format!("sets.{}", member.key);
+            let hosts = self.strings(&key, member.value, |text| Ok(HostPattern::parse(text)?));
+            let members = hosts.unwrap_or_default().into_iter().map(|entry| Member {
+                before: Vec::new(),
+                pattern: Spanned {
+                    value: entry.value,
+                    span: entry.span,
+                },
+                after: None,
+            });
+            sets.push(Entry {
+                value: Set {
+                    name,
+                    members: members.collect(),
+                    comments: Vec::new(),
+                },
+                text: "".into(),
+                span,
+            });
+        }
+        Some(sets)
+    }
+
+    fn objects<T: Entries>(&mut self, key: Key, value: &'a RawValue) -> List<T> {
+        let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(value.get()) else {
+            return self.wrong_type(value, key.name(), "a list of objects");
+        };
+        let Kind::List(Kind::Object(shape)) = key.kind() else {
+            return None;
+        };
+        let mut entries = Vec::with_capacity(items.len());
+        for item in items {
+            let span = self.span(item);
+            if let Some(mut fields) = Fields::open(self, item, key.name(), shape) {
+                let value = T::read(&mut fields);
+                entries.extend(value.map(|value| Entry {
+                    value,
+                    text: "".into(),
+                    span,
+                }));
+            }
+        }
+        Some(entries)
     }
 
     fn nets(&mut self, key: Key, value: &'a RawValue) -> List<Net> {
@@ -172,7 +242,7 @@ impl<'a> Reader<'a> {
                     .map(|(addr, _)| addr.parse::<std::net::IpAddr>().ok());
             if entry.text.contains('/') && masked {
                 let (text, net) = (entry.text.clone(), net.into());
-                self.warn_at(entry.at, WarningKind::HostBits { text, net });
+                self.warn(entry.span.start, WarningKind::HostBits { text, net });
             }
         }
         list
@@ -184,19 +254,28 @@ impl<'a> Reader<'a> {
         value: &'a RawValue,
         parse: impl Fn(&str) -> Result<T, Problem>,
     ) -> List<T> {
+        self.strings(key.name(), value, parse)
+    }
+
+    pub(super) fn strings<T>(
+        &mut self,
+        key: &str,
+        value: &'a RawValue,
+        parse: impl Fn(&str) -> Result<T, Problem>,
+    ) -> List<T> {
         let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(value.get()) else {
-            return self.wrong_type(value, key.name(), "a list of strings");
+            return self.wrong_type(value, key, "a list of strings");
         };
         let mut entries = Vec::with_capacity(items.len());
         for item in items {
-            let Some(text) = self.string(item, key.name()) else {
+            let Some(text) = self.string(item, key) else {
                 continue;
             };
             match parse(&text) {
                 Ok(value) => entries.push(Entry {
                     value,
                     text: text.into(),
-                    at: self.lines.position(self.offset(item)),
+                    span: self.span(item),
                 }),
                 Err(problem) => {
                     self.fail::<()>(self.offset(item), problem);
@@ -214,11 +293,11 @@ impl<'a> Reader<'a> {
     }
 
     /// The members of an object, each with the offset of its key.
-    fn object(&mut self, value: &'a RawValue, key: &str) -> Option<Vec<Member<'a>>> {
+    pub(super) fn object(&mut self, value: &'a RawValue, key: &str) -> Option<Vec<RawMember<'a>>> {
         let Ok(Object(entries)) = serde_json::from_str(value.get()) else {
             return self.wrong_type(value, key, "an object");
         };
-        let mut members: Vec<Member<'_>> = Vec::with_capacity(entries.len());
+        let mut members: Vec<RawMember<'_>> = Vec::with_capacity(entries.len());
         let mut first_at: HashMap<String, usize> = HashMap::new();
         // Between one value and the next stand a comma, the key and a colon.
         let mut from = self.offset(value);
@@ -231,7 +310,7 @@ impl<'a> Reader<'a> {
                     let key = key.into();
                     self.fail::<()>(at, Problem::DuplicateKey { key, first });
                 }
-                None => members.push(Member { key, at, value }),
+                None => members.push(RawMember { key, at, value }),
             }
         }
         Some(members)
@@ -242,9 +321,10 @@ impl<'a> Reader<'a> {
         offset + rest.find('"').unwrap_or(0)
     }
 
-    fn unknown(&mut self, member: Member<'_>, prefix: &str) -> Slot {
+    fn unknown(&mut self, member: RawMember<'_>, prefix: &str) -> Slot {
         // Editors put `$schema` there to know how to help.
-        if member.key != "$schema" {
+        let schema = prefix.is_empty() && member.key == "$schema";
+        if !schema {
             let key = format!("{prefix}{}", member.key).into();
             self.warn(member.at, WarningKind::UnknownKey { key });
         }
@@ -256,17 +336,34 @@ impl<'a> Reader<'a> {
         for entry in list.iter().flatten() {
             if !seen.insert(&entry.value) {
                 let text = entry.text.clone();
-                self.warn_at(entry.at, WarningKind::DuplicateEntry { text });
+                self.warn(entry.span.start, WarningKind::DuplicateEntry { text });
             }
         }
     }
 
     /// Where a borrowed value starts in the file: serde_json lends slices of its input.
-    fn offset(&self, value: &RawValue) -> usize {
+    pub(super) fn offset(&self, value: &RawValue) -> usize {
         (value.get().as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize)
     }
 
-    fn wrong_type<T>(&mut self, value: &RawValue, key: &str, wanted: &'static str) -> Option<T> {
+    fn span(&self, value: &RawValue) -> Span {
+        let start = self.offset(value);
+        let end = start + value.get().len();
+        Span { start, end }
+    }
+
+    fn span_of_key(&self, member: &RawMember<'_>) -> Span {
+        let start = member.at;
+        let end = start + member.key.len() + 2;
+        Span { start, end }
+    }
+
+    pub(super) fn wrong_type<T>(
+        &mut self,
+        value: &RawValue,
+        key: &str,
+        wanted: &'static str,
+    ) -> Option<T> {
         let problem = Problem::WrongType {
             key: key.into(),
             wanted,
@@ -287,38 +384,37 @@ impl<'a> Reader<'a> {
         self.fail::<()>(offset, Problem::Syntax { message });
     }
 
-    fn fail<T>(&mut self, offset: usize, problem: Problem) -> Option<T> {
+    pub(super) fn fail<T>(&mut self, offset: usize, problem: Problem) -> Option<T> {
         self.errors.push(Error {
             source_name: self.source.clone(),
             at: self.lines.position(offset),
+            chars: 0,
             problem,
         });
         None
     }
 
     fn warn(&mut self, offset: usize, kind: WarningKind) {
-        self.warn_at(self.lines.position(offset), kind);
-    }
-
-    fn warn_at(&mut self, at: Position, kind: WarningKind) {
         self.warnings.push(Warning {
             source_name: self.source.clone(),
-            at,
+            at: self.lines.position(offset),
             kind,
         });
     }
 }
 
-fn file_name(text: &str) -> Result<Box<str>, Problem> {
-    match text.is_empty() || text.chars().any(char::is_control) {
-        true => Err(Problem::FileName { text: text.into() }),
-        false => Ok(text.into()),
-    }
+fn unwrapped<T, U>(list: Vec<Entry<T>>, inner: impl Fn(T) -> U) -> Vec<Entry<U>> {
+    let entries = list.into_iter().map(|entry| Entry {
+        value: inner(entry.value),
+        text: entry.text,
+        span: entry.span,
+    });
+    entries.collect()
 }
 
 /// A key and its value in the file.
-struct Member<'a> {
-    key: String,
-    at: usize,
-    value: &'a RawValue,
+pub(super) struct RawMember<'a> {
+    pub(super) key: String,
+    pub(super) at: usize,
+    pub(super) value: &'a RawValue,
 }

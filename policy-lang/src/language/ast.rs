@@ -1,7 +1,7 @@
 //! A file of the language as a value.
 
 use super::terms::{BudgetItem, InjectItem, LimitItem};
-use crate::{Action, HostPattern, Net, PathPattern, Target};
+use crate::{Action, HostPattern, Net, PathPattern, RequestPath, Target};
 use std::sync::Arc;
 
 /// A parsed file. Equal files say the same in the same lines, wherever the words stand.
@@ -45,6 +45,11 @@ impl<T: PartialEq> PartialEq for Spanned<T> {
 pub(crate) struct Span {
     pub(crate) start: usize,
     pub(crate) end: usize,
+}
+
+impl Span {
+    /// Of what no place in the file says.
+    pub(crate) const NOWHERE: Self = Self { start: 0, end: 0 };
 }
 
 /// A statement.
@@ -128,7 +133,7 @@ impl Verb {
     }
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Subject {
     Host(HostPattern),
     Set(Box<str>),
@@ -148,12 +153,25 @@ pub struct RequestPattern {
 impl RequestPattern {
     /// Whether a request with this method and canonical path is what the pattern is about.
     pub(crate) fn covers(&self, method: &str, path: &str) -> bool {
-        let of_method = self.methods.is_empty() || self.methods.iter().any(|m| **m == *method);
-        of_method
+        self.has_method(method)
             && self
                 .path
                 .as_ref()
                 .is_none_or(|pattern| pattern.covers(path))
+    }
+
+    /// Whether it is about this method.
+    pub(crate) fn has_method(&self, method: &str) -> bool {
+        self.methods.is_empty() || self.methods.iter().any(|m| **m == *method)
+    }
+
+    /// Whether it is about this path, in one reading of it.
+    pub(crate) fn has_path(&self, path: &RequestPath) -> bool {
+        let either = |pattern: &PathPattern| {
+            let other = path.other_reading();
+            pattern.covers(path.as_str()) || other.is_some_and(|other| pattern.covers(other))
+        };
+        self.path.as_ref().is_none_or(either)
     }
 
     /// Smaller is more specific: paths first, then fewer methods.

@@ -129,7 +129,7 @@ impl<T> Spanned<T> {
         })
     }
 
-    pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> Spanned<U> {
+    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Spanned<U> {
         Spanned {
             value: change(self.value),
             span: self.span,

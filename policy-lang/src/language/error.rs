@@ -2,6 +2,7 @@
 
 use crate::{
     HostPattern, NetError, Origin, PathError, PatternError, Position, TargetError, quote::Quoted,
+    snippet::Snippet,
 };
 use std::sync::Arc;
 
@@ -27,25 +28,8 @@ impl Error {
 
     /// The error with the line it is about, marked, for a terminal. `text` is the file's text.
     pub fn render(&self, text: &str) -> String {
-        let number = self.at.line.to_string();
-        let line = usize::try_from(self.at.line - 1)
-            .ok()
-            .and_then(|index| text.lines().nth(index))
-            .unwrap_or("");
-        let shown: String = line
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect();
-        let indent = " ".repeat(self.at.column.saturating_sub(1) as usize);
-        let marks = "^".repeat(self.chars.max(1));
-        let margin = " ".repeat(number.len());
-        let mut out = format!("error: {}\n", self.problem);
-        out.push_str(&format!("{margin}--> {}:{}\n", self.source_name, self.at));
-        out.push_str(&format!("{number} | {shown}\n{margin} | {indent}{marks}\n"));
-        if let Some(help) = self.help() {
-            out.push_str(&format!("{margin} = help: {help}\n"));
-        }
-        out
+        let title = format!("error: {}", self.problem);
+        Snippet::new(&self.source_name, self.at, self.chars).render(&title, text, self.help())
     }
 }
 
@@ -170,6 +154,24 @@ pub enum Problem {
         /// The text found.
         text: Box<str>,
     },
+    /// A name of a variable with a space, or a word that starts a comment.
+    #[error("{} is not the name of a variable", Quoted(.text))]
+    BadVariable {
+        /// The text found.
+        text: Box<str>,
+    },
+    /// A control character in quotes.
+    #[error("{} has a control character", Quoted(.text))]
+    Control {
+        /// The text found.
+        text: Box<str>,
+    },
+    /// An empty name of a file, or one with control characters.
+    #[error("{} is not the name of a file", Quoted(.text))]
+    FileName {
+        /// The text found.
+        text: Box<str>,
+    },
     /// Methods or paths on a rule that is not about hosts.
     #[error("methods and paths belong to rules about hosts that allow or block")]
     RequestOfWhat,
@@ -253,6 +255,9 @@ impl Problem {
             Self::BadParameter { .. } => Some("use letters, digits, `-`, `.`, `_` and `~`".into()),
             Self::BadHeader { .. } => Some("name a header that carries a credential, such as `authorization`".into()),
             Self::BadFormat { .. } => Some("write `%s` where the secret goes, such as `Bearer %s`".into()),
+            Self::BadVariable { .. } => Some("name a variable of the environment, such as `API_KEY`".into()),
+            Self::Control { .. } => Some("write it without tabs and other control characters".into()),
+            Self::FileName { .. } => Some("name a file, relative to the one that names it".into()),
             Self::RequestOfWhat => Some("write the host instead of the network, list or bypass".into()),
             Self::Unreadable { .. } => Some("check the name; it is relative to the file that names it".into()),
             Self::Cycle { .. } => Some("remove one of the includes".into()),

@@ -5,18 +5,20 @@ use super::{
     ast::*,
     enforce::unenforceable,
     list::{self, ListEntry, Meaning},
-    parse::nearest,
     terms::InjectItem,
+    value::nearest,
 };
 use crate::{
     Action, Effect, HostPattern, HostScope, Origin, Policy, Port, Position, Rule, RuleId,
     matcher::{Kind, ListTable, ListedName},
     model::{Budget, Expectation, Injection, Limit, Model},
     position::Lines,
+    suffix::is_public_suffix,
     warning::{Warning, WarningKind},
 };
 use std::{
     collections::{HashMap, HashSet},
+    fmt,
     sync::Arc,
 };
 
@@ -83,6 +85,17 @@ impl Place<'_> {
         }
     }
 
+    /// A pattern or network as it was written. In `proxy-config.json` it stands in quotes; if escapes stand
+    /// there too, the canonical form says it better.
+    fn written(&self, span: Span, canonical: &dyn fmt::Display) -> Box<str> {
+        let slice = self.text.get(span.start..span.end).unwrap_or("");
+        let inner = slice.strip_prefix('"').and_then(|s| s.strip_suffix('"'));
+        match inner {
+            Some(text) if !text.contains('\\') => text.into(),
+            _ => canonical.to_string().into(),
+        }
+    }
+
     fn error(&self, span: Span, problem: Problem) -> Error {
         let shown = self.text.get(span.start..span.end).unwrap_or("");
         Error {
@@ -95,10 +108,10 @@ impl Place<'_> {
 }
 
 impl<'g, 'l> Gatherer<'g, 'l> {
-    pub(crate) fn new(loader: &'g mut Loader<'l>, model: Model) -> Self {
+    pub(crate) fn new(loader: &'g mut Loader<'l>) -> Self {
         Self {
             loader,
-            model,
+            model: Model::default(),
             errors: Vec::new(),
             warnings: Vec::new(),
             open: Vec::new(),
@@ -108,7 +121,7 @@ impl<'g, 'l> Gatherer<'g, 'l> {
     }
 
     /// Reads a file of the language and adds what it says.
-    pub(crate) fn include(&mut self, name: &str, from: &Arc<str>, at: Position, chars: usize) {
+    fn include(&mut self, name: &str, from: &Arc<str>, at: Position, chars: usize) {
         let error = |problem| Error {
             source_name: from.clone(),
             at,
@@ -251,14 +264,17 @@ impl<'g, 'l> Gatherer<'g, 'l> {
         sets: &HashMap<&str, &Set>,
     ) {
         match &rule.subject.value {
-            Subject::Host(pattern) => self.push(rule, pattern, pattern.to_string().into(), origin),
+            Subject::Host(pattern) => {
+                let text = place.written(rule.subject.span, pattern);
+                self.push(rule, pattern, text, origin);
+            }
             Subject::Net(net) => {
                 let effect = match rule.verb {
                     Verb::Allow => Effect::Net(Action::Allow, *net),
                     Verb::Block => Effect::Net(Action::Deny, *net),
                     Verb::Bypass => Effect::BypassNet(*net),
                 };
-                let text = net.to_string().into();
+                let text = place.written(rule.subject.span, net);
                 self.model.rules.push(Rule {
                     text,
                     effect,
@@ -271,7 +287,8 @@ impl<'g, 'l> Gatherer<'g, 'l> {
                     for member in &set.members {
                         let pattern = &member.pattern.value;
                         let origin = place.origin(member.pattern.span);
-                        self.push(rule, pattern, pattern.to_string().into(), origin);
+                        let text = place.written(member.pattern.span, pattern);
+                        self.push(rule, pattern, text, origin);
                     }
                 }
                 None => {
@@ -340,8 +357,8 @@ impl<'g, 'l> Gatherer<'g, 'l> {
             let text = || entry.text.into();
             match &entry.meaning {
                 Meaning::Name(name) => {
-                    if name.kind != Kind::Exact && !name.of(&source.text).contains('.') {
-                        let kind = WarningKind::ListedTopLevel { text: text() };
+                    let listed = name.of(&source.text);
+                    if let Some(kind) = broad(rule.verb, listed, name.kind, entry.text) {
                         self.warn_of_list(source, &entry, kind);
                     }
                     names.push(*name);
@@ -417,12 +434,25 @@ impl<'g, 'l> Gatherer<'g, 'l> {
 
     /// Compiles what was gathered, unless something in it cannot be enforced.
     pub(crate) fn finish(mut self) -> Result<(Policy, Vec<Warning>), Vec<Error>> {
-        let unenforceable = unenforceable(&self.model);
-        self.errors.extend(unenforceable);
+        self.errors.extend(unenforceable(&self.model));
         match self.errors.is_empty() {
             true => Ok((Policy::new(self.model), self.warnings)),
             false => Err(self.errors),
         }
+    }
+}
+
+/// What is wrong with a listed name and all below it. A block may be as broad as it likes but for a whole
+/// top-level domain, which is rather a slip.
+fn broad(verb: Verb, name: &str, kind: Kind, text: &str) -> Option<WarningKind> {
+    let text = || text.into();
+    match (kind, name.contains('.'), verb) {
+        (Kind::Exact, _, _) => None,
+        (_, false, _) => Some(WarningKind::ListedTopLevel { text: text() }),
+        (_, true, Verb::Allow | Verb::Bypass) if is_public_suffix(name) => {
+            Some(WarningKind::ListedPublicSuffix { text: text() })
+        }
+        _ => None,
     }
 }
 
@@ -437,9 +467,45 @@ fn position(text: &str, entry: &ListEntry<'_>) -> Position {
 }
 
 impl File {
+    /// A file that says nothing.
+    pub(crate) fn empty(source_name: &str) -> Self {
+        Self {
+            source: source_name.into(),
+            text: "".into(),
+            lines: Vec::new(),
+        }
+    }
+
+    /// Whether it holds expectations and nothing else.
+    pub fn is_test(&self) -> bool {
+        let mut items = self.lines.iter().filter_map(|line| line.item.as_ref());
+        let expects = items.clone().next().is_some();
+        expects && items.all(|item| matches!(item.value, Item::Expect(_)))
+    }
+
+    /// Sets and defaults that are said twice.
+    pub(crate) fn contradictions(&self) -> Vec<Error> {
+        let mut loader = no_files;
+        let mut gatherer = Gatherer::new(&mut loader);
+        let place = Place {
+            source: &self.source,
+            lines: Lines::of(&self.text),
+            text: &self.text,
+        };
+        gatherer.sets(self, &place);
+        for item in self.lines.iter().filter_map(|line| line.item.as_ref()) {
+            match &item.value {
+                Item::Default(action) => gatherer.default(*action, item.span, &place),
+                Item::DefaultNet(default) => gatherer.net_default(*default, item.span, &place),
+                _ => {}
+            }
+        }
+        gatherer.errors
+    }
+
     /// Makes a policy of it and of the files it names, which `loader` reads.
     pub fn compile(&self, loader: &mut Loader<'_>) -> Result<(Policy, Vec<Warning>), Vec<Error>> {
-        let mut gatherer = Gatherer::new(loader, Model::default());
+        let mut gatherer = Gatherer::new(loader);
         gatherer.file(self);
         gatherer.finish()
     }

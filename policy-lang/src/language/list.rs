@@ -110,6 +110,17 @@ fn unmarked(word: &str, mark: usize) -> &str {
     }
 }
 
+/// The patterns on a line of a list.
+pub(crate) fn listed_patterns(line: &str) -> Vec<HostPattern> {
+    let mut found = Vec::new();
+    each_entry(line, |entry| match entry.meaning {
+        Meaning::Patterns(patterns) => found.extend(patterns),
+        Meaning::Name(name) => found.extend(patterns(name.of(line), name.kind).unwrap_or_default()),
+        Meaning::Bad => {}
+    });
+    found
+}
+
 /// The names on a line, without comments and without a hosts file's address.
 fn words(line: &str) -> impl Iterator<Item = &str> {
     let line = match line.trim_start().starts_with(['!', '[']) {

@@ -26,11 +26,18 @@ mod parse_terms;
 mod print;
 mod terms;
 mod token;
+mod value;
 
-pub(crate) use ast::NetDefault;
+pub(crate) use ast::{
+    ExpectItem, Item, Line, Member, NetDefault, RuleItem, Set, Span, Spanned, Subject, Verb,
+};
 pub use ast::{File, RequestPattern};
 pub use error::{Error, Problem};
 pub(crate) use gather::Gatherer;
 pub use gather::{FileKind, Loader, Source, no_files};
-pub(crate) use print::{HostText, InQuotes};
+pub(crate) use list::listed_patterns;
+pub(crate) use parse_terms::{allowance_text, bytes_text, format, header, parameter, rate_text};
+pub(crate) use print::HostText;
 pub use terms::{Allowance, ByteBudget, Credential, Placement, Rate, SecretSource, Unit, Way};
+pub(crate) use terms::{BudgetItem, InjectItem, LimitItem};
+pub(crate) use value::{env_name, file_name, method, nearest, plain_text, set_name, url};

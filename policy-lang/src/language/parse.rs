@@ -5,6 +5,7 @@ use super::{
     ast::*,
     cursor::{Cursor, Failure, Read},
     parse_terms, token,
+    value::{file_name, method, nearest, plain_text, set_name},
 };
 use crate::{Action, HostPattern, Net, PathPattern, Target};
 use std::sync::Arc;
@@ -89,7 +90,7 @@ fn statement(cursor: &mut Cursor<'_>) -> Read<Item> {
         "bypass" => rule(cursor, Verb::Bypass),
         "default" => default(cursor),
         "set" => set(cursor).map(Item::Set),
-        "include" => string(cursor, "the name of a file in quotes").map(Item::Include),
+        "include" => file(cursor).map(|name| Item::Include(name.value)),
         "limit" => parse_terms::limit(cursor).map(Item::Limit),
         "budget" => parse_terms::budget(cursor).map(Item::Budget),
         "inject" => parse_terms::inject(cursor).map(Item::Inject),
@@ -154,7 +155,7 @@ fn subject(cursor: &mut Cursor<'_>) -> Read<Spanned<Subject>> {
         }
         "list" => {
             let start = cursor.offset();
-            let name = string(cursor, "the name of a file in quotes")?;
+            let name = file(cursor)?.value;
             let end = cursor.offset();
             let span = Span { start, end };
             let value = Subject::List(name);
@@ -197,23 +198,6 @@ fn request(cursor: &mut Cursor<'_>) -> Read<Option<Spanned<RequestPattern>>> {
     };
     let value = RequestPattern { methods, path };
     Ok(Some(Spanned { value, span }))
-}
-
-/// A method in upper case. RFC 9110 §9.1 has other tokens too; nobody uses them, and lower case is a slip.
-fn method(text: &str) -> Result<Box<str>, Problem> {
-    let plain = |b: u8| b.is_ascii_uppercase() || b == b'-';
-    match !text.is_empty() && text.bytes().all(plain) {
-        true => Ok(text.into()),
-        false => Err(Problem::BadMethod { text: text.into() }),
-    }
-}
-
-fn set_name(text: &str) -> Result<Box<str>, Problem> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    match !text.is_empty() && text.bytes().all(plain) {
-        true => Ok(text.into()),
-        false => Err(Problem::BadName { name: text.into() }),
-    }
 }
 
 fn set(cursor: &mut Cursor<'_>) -> Read<Set> {
@@ -259,9 +243,13 @@ fn set(cursor: &mut Cursor<'_>) -> Read<Set> {
     }
 }
 
-pub(super) fn string(cursor: &mut Cursor<'_>, wanted: &'static str) -> Read<Box<str>> {
+pub(super) fn file(cursor: &mut Cursor<'_>) -> Read<Spanned<Box<str>>> {
+    string(cursor, "the name of a file in quotes")?.check(|name| file_name(&name))
+}
+
+pub(super) fn string(cursor: &mut Cursor<'_>, wanted: &'static str) -> Read<Spanned<Box<str>>> {
     match cursor.next(token::quoted) {
-        Some(text) => Ok(text.value.into()),
+        Some(text) => text.check(|text| plain_text(&text)),
         None => match cursor.peek() {
             Some(word) if !word.starts_with('"') => {
                 let word = cursor.word(wanted)?;
@@ -317,15 +305,4 @@ pub(super) fn unexpected<T>(
         word: word.into(),
         wanted,
     })
-}
-
-/// The known word that one or two slips of the finger away from `word`.
-pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
-    let slips = |known: &str| strsim::damerau_levenshtein(known, &word.to_ascii_lowercase());
-    known
-        .iter()
-        .map(|known| (slips(known), *known))
-        .filter(|(slips, known)| *slips <= 2 && *slips < known.len().min(word.len()))
-        .min()
-        .map(|(_, known)| known)
 }

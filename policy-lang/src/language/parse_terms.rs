@@ -2,11 +2,12 @@
 
 use super::{
     Problem,
-    ast::{Span, Spanned},
+    ast::Spanned,
     cursor::{Cursor, Read},
-    parse::{keyword, pattern, string, unexpected},
+    parse::{file, keyword, pattern, string, unexpected},
     terms::*,
     token,
+    value::env_name,
 };
 use crate::PathPattern;
 
@@ -20,7 +21,7 @@ pub(super) fn limit(cursor: &mut Cursor<'_>) -> Read<LimitItem> {
 }
 
 /// `20/s`, or `20/s burst 40`.
-fn rate(cursor: &mut Cursor<'_>) -> Read<Rate> {
+pub(super) fn rate(cursor: &mut Cursor<'_>) -> Read<Rate> {
     let mut rate = cursor
         .word("a rate such as `20/s`")?
         .check(plain_rate)?
@@ -67,8 +68,13 @@ fn number(text: &str) -> Result<u32, Problem> {
 
 pub(super) fn budget(cursor: &mut Cursor<'_>) -> Read<BudgetItem> {
     let pattern = pattern(cursor)?;
+    let allowance = allowance(cursor)?;
+    Ok(BudgetItem { pattern, allowance })
+}
+
+fn allowance(cursor: &mut Cursor<'_>) -> Read<Allowance> {
     let first = cursor.word("a budget such as `50MB/d` or `20 names/h`")?;
-    let allowance = match first.value.bytes().all(|b| b.is_ascii_digit()) {
+    Ok(match first.value.bytes().all(|b| b.is_ascii_digit()) {
         true => Allowance::Names {
             count: first.check(number)?.value,
             per: cursor
@@ -80,8 +86,7 @@ pub(super) fn budget(cursor: &mut Cursor<'_>) -> Read<BudgetItem> {
                 .value,
         },
         false => Allowance::Bytes(bytes(cursor, first)?),
-    };
-    Ok(BudgetItem { pattern, allowance })
+    })
 }
 
 /// `50MB/d`, or `5MB/d up`.
@@ -134,7 +139,7 @@ fn place(cursor: &mut Cursor<'_>) -> Read<Placement> {
     if matches!(word.value, "query" | "form")
         && let Some(name) = cursor.next(token::quoted)
     {
-        let name = name.check(parameter)?.value;
+        let name = name.check(|name| parameter(&name))?.value;
         return Ok(match word.value {
             "query" => Placement::Query(name),
             _ => Placement::Form(name),
@@ -148,11 +153,16 @@ fn source(cursor: &mut Cursor<'_>) -> Read<SecretSource> {
     const WANTED: &str = "`env`, `file`, `command`, `keyring` or `oauth`";
     let source = cursor.word(WANTED)?;
     Ok(match source.value {
-        "env" => SecretSource::Env(cursor.word("the name of a variable")?.value.into()),
-        "file" => SecretSource::File(string(cursor, "the name of a file in quotes")?),
-        "command" => SecretSource::Command(string(cursor, "a command in quotes")?),
-        "keyring" => SecretSource::Keyring(string(cursor, "the name of an entry in quotes")?),
-        "oauth" => SecretSource::OAuth(string(cursor, "the name of a file in quotes")?),
+        "env" => SecretSource::Env(
+            cursor
+                .word("the name of a variable")?
+                .check(env_name)?
+                .value,
+        ),
+        "file" => SecretSource::File(file(cursor)?.value),
+        "command" => SecretSource::Command(string(cursor, "a command in quotes")?.value),
+        "keyring" => SecretSource::Keyring(string(cursor, "the name of an entry in quotes")?.value),
+        "oauth" => SecretSource::OAuth(file(cursor)?.value),
         _ => return unexpected(source, WANTED, &SOURCES),
     })
 }
@@ -185,15 +195,12 @@ fn clause(cursor: &mut Cursor<'_>, credential: &mut Credential) -> Read<bool> {
 }
 
 fn quoted_format(cursor: &mut Cursor<'_>) -> Read<Box<str>> {
-    let start = cursor.offset();
-    let value = string(cursor, "a format in quotes")?;
-    let end = cursor.offset();
-    let span = Span { start, end };
-    Ok(Spanned { value, span }.check(format)?.value)
+    let text = string(cursor, "a format in quotes")?;
+    Ok(text.check(|text| format(&text))?.value)
 }
 
 /// A header name (RFC 9110 §5.1) that neither frames the message nor names its destination.
-fn header(text: &str) -> Result<Box<str>, Problem> {
+pub(crate) fn header(text: &str) -> Result<Box<str>, Problem> {
     const FRAMING: [&str; 9] = [
         "host",
         "content-length",
@@ -207,14 +214,14 @@ fn header(text: &str) -> Result<Box<str>, Problem> {
     ];
     let name = text.to_ascii_lowercase();
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    match name.bytes().all(plain) && !FRAMING.contains(&name.as_str()) {
+    match !name.is_empty() && name.bytes().all(plain) && !FRAMING.contains(&name.as_str()) {
         true => Ok(name.into()),
         false => Err(Problem::BadHeader { text: text.into() }),
     }
 }
 
 /// A name that is the same with and without percent-encoding (RFC 3986 §2.3).
-fn parameter(text: String) -> Result<Box<str>, Problem> {
+pub(crate) fn parameter(text: &str) -> Result<Box<str>, Problem> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
     match !text.is_empty() && text.bytes().all(plain) {
         true => Ok(text.into()),
@@ -222,9 +229,40 @@ fn parameter(text: String) -> Result<Box<str>, Problem> {
     }
 }
 
-fn format(text: Box<str>) -> Result<Box<str>, Problem> {
+/// A longer value with `%s` where the secret goes.
+pub(crate) fn format(text: &str) -> Result<Box<str>, Problem> {
     match text.matches("%s").count() == 1 && !text.chars().any(char::is_control) {
-        true => Ok(text),
-        false => Err(Problem::BadFormat { text }),
+        true => Ok(text.into()),
+        false => Err(Problem::BadFormat { text: text.into() }),
+    }
+}
+
+/// A rate as one text: `20/s burst 40`.
+pub(crate) fn rate_text(text: &str) -> Result<Rate, Problem> {
+    whole(text, rate)
+}
+
+/// A budget as one text: `50MB/d up`, `20 names/h`.
+pub(crate) fn allowance_text(text: &str) -> Result<Allowance, Problem> {
+    whole(text, allowance)
+}
+
+/// A budget of bytes as one text.
+pub(crate) fn bytes_text(text: &str) -> Result<ByteBudget, Problem> {
+    whole(text, |cursor| {
+        let first = cursor.word("a budget such as `50MB/d`")?;
+        bytes(cursor, first)
+    })
+}
+
+/// A text that is one term of a statement and nothing else.
+fn whole<T>(text: &str, parse: impl FnOnce(&mut Cursor<'_>) -> Read<T>) -> Result<T, Problem> {
+    let mut cursor = Cursor::new(text, "".into());
+    let value = parse(&mut cursor).map_err(|failure| failure.problem)?;
+    match cursor.next(token::rest_of_line) {
+        Some(rest) if !rest.value.is_empty() => Err(Problem::Trailing {
+            text: rest.value.into(),
+        }),
+        _ => Ok(value),
     }
 }

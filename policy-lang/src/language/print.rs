@@ -150,7 +150,7 @@ impl fmt::Display for ExpectItem {
 }
 
 /// Text as a quoted word of the grammar.
-pub(crate) struct InQuotes<'a>(pub(crate) &'a str);
+pub(super) struct InQuotes<'a>(pub(super) &'a str);
 
 impl fmt::Display for InQuotes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -296,6 +296,12 @@ impl HostTable {
         self.level_of(name, self.key.hash(name), exact)
     }
 
+    /// The texts of the lists, and what each does.
+    pub(crate) fn list_texts(&self) -> impl Iterator<Item = (Action, &str)> {
+        let tables = self.lists.iter().map(|list| &list.table);
+        tables.map(|table| (table.action, table.text()))
+    }
+
     /// The listed rule that an identifier names, as if it stood alone.
     pub(crate) fn listed(&self, id: u32) -> Option<Rule> {
         let after = self.lists.partition_point(|list| list.start <= id);

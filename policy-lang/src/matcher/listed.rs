@@ -93,6 +93,11 @@ impl ListTable {
         self.single_labels |= labels == 1;
     }
 
+    /// The file.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// How many identifiers its rules take.
     pub(super) fn ids(&self) -> usize {
         self.text.len() + 1
