@@ -2,7 +2,6 @@
 
 mod internal;
 mod network;
-mod policy;
 mod proxy;
 mod sandbox;
 mod template;
@@ -12,7 +11,6 @@ use clap::{Parser, Subcommand};
 
 pub(crate) use internal::{InternalCommand, InternalProxyArgs};
 pub(crate) use network::{DefaultPolicy, NetworkCommand, NetworkLogArgs, NetworkProxyArgs};
-pub(crate) use policy::{CheckArgs, ExplainArgs, PolicyCommand, PolicySource};
 pub(crate) use proxy::ProxyArgs;
 pub(crate) use sandbox::{
     CreateArgs, ExecArgs, IsolationArg, LsArgs, NamesArgs, PullTemplate, RunArgs, SandboxOptions,
@@ -85,9 +83,9 @@ pub(crate) enum Command {
     /// Control and watch what sandboxes reach on the network
     #[command(subcommand)]
     Network(NetworkCommand),
-    /// Check and explain network policies
+    /// Check, test, explain, compare and make network policies
     #[command(subcommand)]
-    Policy(PolicyCommand),
+    Policy(crate::commands::policy::PolicyCommand),
     /// Run the filtering proxy alone, without a microVM
     Proxy(ProxyArgs),
     /// Prepare what the first `run` needs: a guest kernel and a template

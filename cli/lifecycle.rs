@@ -319,6 +319,18 @@ pub(crate) fn active_credentials(
         .map_err(|error| Failure::doing("cannot ask the proxy for its credentials", &error))
 }
 
+/// What the proxy of a sandbox says of itself, if it runs.
+pub(crate) fn proxy_status(
+    paths: &Paths,
+    sandbox: &Sandbox,
+) -> Result<Option<proxy::admin::Status>, Failure> {
+    if !sandbox.is_running() {
+        return Ok(None);
+    }
+    let runtime_dir = paths.runtime(&sandbox.record.id)?;
+    Ok(proxy::admin::status(&admin_socket(&runtime_dir)).ok())
+}
+
 /// What the processes of a running sandbox say of themselves, for `inspect`.
 #[derive(Debug, Default)]
 pub(crate) struct Live {

@@ -18,6 +18,8 @@ pub(crate) struct Failure {
     message: String,
     help: Option<String>,
     code: u8,
+    /// The message says `error:` itself.
+    worded: bool,
 }
 
 /// What every command returns; the code is the process's exit code.
@@ -29,6 +31,7 @@ impl Failure {
             message: message.into(),
             help: None,
             code: FAILED,
+            worded: false,
         }
     }
 
@@ -63,6 +66,14 @@ impl Failure {
         self
     }
 
+    /// A failure that is worded already, `error:` and all: several errors of a file.
+    pub(crate) fn worded(message: impl Into<String>) -> Self {
+        Self {
+            worded: true,
+            ..Self::new(message)
+        }
+    }
+
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
@@ -94,7 +105,8 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.message)?;
+        let prefix = if self.worded { "" } else { "error: " };
+        write!(f, "{prefix}{}", self.message)?;
         if let Some(help) = &self.help {
             write!(f, "\nhelp: {help}")?;
         }
@@ -107,6 +119,16 @@ impl fmt::Display for Failure {
 /// A reader that went away (`sandbox ls | head -1`) is not a failure.
 pub(crate) fn print(text: impl fmt::Display) -> Result<(), Failure> {
     match writeln!(io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::doing("cannot write to standard output", &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The same for text that ends its own lines.
+pub(crate) fn print_raw(text: impl fmt::Display) -> Result<(), Failure> {
+    match write!(io::stdout().lock(), "{text}") {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::doing("cannot write to standard output", &error))
         }

@@ -12,7 +12,7 @@ mod ls;
 mod metadata;
 mod network_log;
 mod network_proxy;
-mod policy;
+pub(crate) mod policy;
 mod prepare;
 mod proxy;
 mod reset;
@@ -23,7 +23,7 @@ mod stop;
 mod template;
 mod version;
 
-use crate::args::{Command, NetworkCommand, PolicyCommand};
+use crate::args::{Command, NetworkCommand};
 use crate::report::Outcome;
 
 pub(crate) fn run(command: Command) -> Outcome {
@@ -37,8 +37,7 @@ pub(crate) fn run(command: Command) -> Outcome {
         Command::Rm(args) => rm::run(&args),
         Command::Network(NetworkCommand::Proxy(args)) => network_proxy::run(&args),
         Command::Network(NetworkCommand::Log(args)) => network_log::run(&args),
-        Command::Policy(PolicyCommand::Explain(args)) => policy::explain(&args),
-        Command::Policy(PolicyCommand::Check(args)) => policy::check(&args),
+        Command::Policy(command) => policy::run(command),
         Command::Proxy(args) => proxy::run(args),
         Command::Prepare(options) => prepare::run(&options),
         Command::Reset(args) => reset::run(&args),

@@ -68,7 +68,10 @@ impl Live {
             }),
             changes: watch::Sender::new(1),
         };
-        Ok((live, file.warnings))
+        Ok((
+            live,
+            file.warnings.iter().map(ToString::to_string).collect(),
+        ))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -126,7 +129,7 @@ impl Live {
                 seen.error = None;
                 Look::Changed {
                     generation: self.replace(file.policy),
-                    warnings: file.warnings,
+                    warnings: file.warnings.iter().map(ToString::to_string).collect(),
                 }
             }
             Err(error) => {

@@ -4,8 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use policy_lang::Policy;
-use policy_lang::config::{self, Document};
+use policy_lang::config::{self, Document, Warning};
+use policy_lang::{Policy, language};
 
 use crate::sources::Sources;
 
@@ -16,8 +16,31 @@ pub struct PolicyFile {
     pub document: Document,
     /// What it means.
     pub policy: Policy,
-    /// What its author should know; a sentence each.
-    pub warnings: Vec<String>,
+    /// What its author should know.
+    pub warnings: Vec<Warning>,
+}
+
+/// The two forms of a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// `proxy-config.json`
+    Json,
+    /// The policy language.
+    Language,
+}
+
+impl Form {
+    /// The form of the file `path` with this text: JSON if it is called so or looks so.
+    #[must_use]
+    pub fn of(path: &Path, text: &str) -> Self {
+        let named = path
+            .extension()
+            .is_some_and(|extension| extension == "json");
+        match named || text.trim_start().starts_with('{') {
+            true => Self::Json,
+            false => Self::Language,
+        }
+    }
 }
 
 impl PolicyFile {
@@ -43,18 +66,36 @@ impl PolicyFile {
             || path.display().to_string(),
             |name| name.to_string_lossy().into_owned(),
         );
-        let (document, read) = Document::parse(text, &name).map_err(ConfigError::Invalid)?;
         let mut loader = |kind, name: &str, from: &str| sources.load(kind, name, from);
-        let (policy, compiled) = document
-            .compile_with(&mut loader)
-            .map_err(ConfigError::Invalid)?;
-        let warnings = read.iter().chain(&compiled).map(ToString::to_string);
+        let (document, policy, warnings) = match Form::of(path, text) {
+            Form::Json => json(text, &name, &mut loader),
+            Form::Language => language(text, &name, &mut loader),
+        }
+        .map_err(ConfigError::Invalid)?;
         Ok(Self {
-            policy,
-            warnings: warnings.collect(),
             document,
+            policy,
+            warnings,
         })
     }
+}
+
+type Compiled = Result<(Document, Policy, Vec<Warning>), Vec<config::Error>>;
+
+fn json(text: &str, name: &str, loader: &mut language::Loader<'_>) -> Compiled {
+    let (document, mut warnings) = Document::parse(text, name)?;
+    let (policy, compiled) = document.compile_with(loader)?;
+    warnings.extend(compiled);
+    Ok((document, policy, warnings))
+}
+
+fn language(text: &str, name: &str, loader: &mut language::Loader<'_>) -> Compiled {
+    let in_json = |errors: Vec<language::Error>| -> Vec<config::Error> {
+        errors.into_iter().map(config::Error::from).collect()
+    };
+    let file = language::File::parse(text, name).map_err(in_json)?;
+    let (policy, warnings) = file.compile(loader).map_err(in_json)?;
+    Ok((Document::from_file(&file)?, policy, warnings))
 }
 
 /// Why a policy file was not taken.

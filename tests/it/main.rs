@@ -18,6 +18,7 @@ mod image;
 mod microvm;
 mod model;
 mod origin;
+mod policy;
 mod promises;
 mod support;
 mod upkeep;
