@@ -1,8 +1,11 @@
-//! proxy-config.json: what is accepted can be written and read again, and means the same.
+//! proxy-config.json: what is accepted can be written and read again, in both forms, and means the same.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use policy_lang::config::{Document, Edit};
+use policy_lang::{
+    config::{Document, Edit},
+    language::{File, no_files},
+};
 
 fuzz_target!(|text: &str| {
     let (mut document, _) = match Document::parse(text, "fuzz") {
@@ -22,6 +25,14 @@ fuzz_target!(|text: &str| {
     if let (Ok((policy, _)), Ok((other, _))) = (document.compile(), again.compile()) {
         assert_eq!(policy.digest(), other.digest());
     }
+    let language = document.to_language();
+    let file = File::parse(&language, "fuzz").expect("the other form can be read");
+    if let Ok((policy, _)) = document.compile() {
+        let (other, _) = file.compile(&mut no_files).expect("and is a policy");
+        assert_eq!(policy.digest(), other.digest());
+    }
+    let back = Document::from_file(&file).expect("and comes back");
+    assert_eq!(back.to_language(), language);
     document.apply(Edit::Reset);
     Document::parse(&document.to_string(), "fuzz").expect("what was reset can be read");
 });
