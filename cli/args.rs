@@ -10,7 +10,9 @@ mod upkeep;
 use clap::{Parser, Subcommand};
 
 pub(crate) use internal::{InternalCommand, InternalProxyArgs};
-pub(crate) use network::{DefaultPolicy, NetworkCommand, NetworkLogArgs, NetworkProxyArgs};
+pub(crate) use network::{
+    DefaultPolicy, NetworkCommand, NetworkLogArgs, NetworkProxyArgs, Verdict,
+};
 pub(crate) use proxy::ProxyArgs;
 pub(crate) use sandbox::{
     CreateArgs, ExecArgs, IsolationArg, LsArgs, NamesArgs, PullTemplate, RunArgs, SandboxOptions,

@@ -141,6 +141,12 @@ pub(crate) fn say(text: impl fmt::Display) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
+/// One JSON value on a line of its own.
+pub(crate) fn print_line_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let json = serde_json::to_string(value);
+    print(json.map_err(|error| Failure::doing("cannot write JSON", &error))?)
+}
+
 /// Prints a value as indented JSON.
 pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value)

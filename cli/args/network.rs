@@ -23,7 +23,11 @@ specific rule wins.
 Examples:
   sandbox network proxy NAME --policy deny --allow-host api.example.com:443
   sandbox network proxy NAME --allow-host localhost:11434
-  sandbox network proxy NAME --block-cidr 203.0.113.0/24")]
+  sandbox network proxy NAME --block-cidr 203.0.113.0/24
+
+Credentials of known services (ANTHROPIC_API_KEY, OPENAI_API_KEY, GH_TOKEN, …) are taken from the
+environment that starts the sandbox. The proxy sets them on requests to their service; the sandbox
+never has them. They are listed here by name, never by value.")]
 pub(crate) struct NetworkProxyArgs {
     /// The sandbox
     pub(crate) sandbox: SandboxName,
@@ -74,11 +78,20 @@ pub(crate) enum DefaultPolicy {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Each request and each tunnel is an entry. Filters are joined by `and`.
+
+Examples:
+  sandbox network log NAME --verdict denied --since 1h     what was refused in the last hour
+  sandbox network log --follow --host '*.example.com'      as it happens, in all sandboxes
+  sandbox network log NAME --summary                       counted by host and rule
+  sandbox network log NAME --har > requests.har            for a browser's network panel
+  sandbox network log --file proxy.jsonl --status 5xx      the log of `sandbox proxy --log`")]
 pub(crate) struct NetworkLogArgs {
     /// Only these sandboxes [default: all]
     #[arg(value_name = "SANDBOX")]
     pub(crate) names: Vec<SandboxName>,
-    /// Print JSON
+    /// Print JSON; with --follow, one object a line
     #[arg(long)]
     pub(crate) json: bool,
     /// Only the last N entries; 0 for all
@@ -87,4 +100,42 @@ pub(crate) struct NetworkLogArgs {
     /// No notes about what the entries mean
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    /// Go on with what is asked for from now on
+    #[arg(short, long, conflicts_with_all = ["har", "summary"])]
+    pub(crate) follow: bool,
+    /// Count by host and rule
+    #[arg(long, conflicts_with = "har")]
+    pub(crate) summary: bool,
+    /// Print an HTTP Archive (HAR 1.2)
+    #[arg(long)]
+    pub(crate) har: bool,
+    /// Only these hosts: patterns as in a policy; may be repeated
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) host: Vec<String>,
+    /// Only what was allowed, or denied
+    #[arg(long, value_enum)]
+    pub(crate) verdict: Option<Verdict>,
+    /// Only what was decided by a rule, or for a reason, with this text in it
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) rule: Option<String>,
+    /// Only this status, or class of statuses (`4xx`)
+    #[arg(long, value_name = "STATUS")]
+    pub(crate) status: Option<String>,
+    /// Only these methods
+    #[arg(long, value_name = "METHOD", value_delimiter = ',')]
+    pub(crate) method: Vec<String>,
+    /// Only what began since: `10m`, `2h`, `3d` ago, or a time in RFC 3339
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Read this log instead of sandboxes'
+    #[arg(long, value_name = "FILE", conflicts_with = "names")]
+    pub(crate) file: Option<std::path::PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Verdict {
+    /// Let through
+    Allowed,
+    /// Refused
+    Denied,
 }

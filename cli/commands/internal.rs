@@ -8,6 +8,7 @@ use proxy::parent::Parents;
 use proxy::{Accept, Options, Proxy};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 
 use crate::args::{InternalCommand, InternalProxyArgs};
 use crate::channel::Channel;
@@ -39,7 +40,7 @@ fn proxy(args: InternalProxyArgs) -> Outcome {
         let proxy = Proxy::start(options)
             .await
             .map_err(|error| Failure::of(&error).maybe_help(error.help()))?;
-        until_told_to_stop(proxy, Channel::new(args.channel)).await
+        until_told_to_stop(proxy, vec![Channel::new(args.channel)]).await
     })
 }
 
@@ -65,19 +66,22 @@ fn keep_memory_private() -> Result<(), Failure> {
 }
 
 /// Serves until SIGTERM or SIGINT, then lets what is under way finish.
-pub(super) async fn until_told_to_stop<A>(proxy: Arc<Proxy>, listener: A) -> Outcome
+pub(super) async fn until_told_to_stop<A>(proxy: Arc<Proxy>, listeners: Vec<A>) -> Outcome
 where
     A: Accept + Send + 'static,
 {
     let watch = |kind| signal(kind).map_err(|error| Failure::doing("cannot watch signals", &error));
     let mut terminate = watch(SignalKind::terminate())?;
     let mut interrupt = watch(SignalKind::interrupt())?;
-    let serving = tokio::spawn(Arc::clone(&proxy).serve(listener));
+    let mut serving = JoinSet::new();
+    for listener in listeners {
+        serving.spawn(Arc::clone(&proxy).serve(listener));
+    }
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    serving.abort();
+    serving.abort_all();
     proxy.shutdown().await;
     Ok(ExitCode::SUCCESS)
 }

@@ -95,6 +95,8 @@ pub struct Limits {
     pub drain: Duration,
     /// Size of one log file in bytes before it is rotated.
     pub log_bytes: u64,
+    /// Rotated log files that are kept: `network.1` is the newest.
+    pub log_files: u32,
     /// Log lines kept in memory while the log cannot be written. When they are used up, requests are refused.
     pub log_backlog: usize,
 }
@@ -113,6 +115,7 @@ impl Default for Limits {
             resolve: Duration::from_secs(5),
             drain: Duration::from_secs(10),
             log_bytes: 64 * 1024 * 1024,
+            log_files: 5,
             log_backlog: 1000,
         }
     }

@@ -39,6 +39,9 @@ use crate::watch;
 /// Pause after an accept failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a connection that is taken just before the proxy ends may take to begin its first request.
+const FIRST_WORDS: Duration = Duration::from_millis(500);
+
 /// How often idle connections are swept and this machine's addresses are read again.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
 
@@ -52,11 +55,10 @@ impl Proxy {
     pub async fn start(options: Options) -> Result<Arc<Self>, StartError> {
         let log = match &options.log {
             None => Log::none(),
-            Some(path) => Log::open(path, options.limits.log_bytes, options.limits.log_backlog)
-                .map_err(|source| StartError::Log {
-                    path: path.clone(),
-                    source,
-                })?,
+            Some(path) => Log::open(path, &options.limits).map_err(|source| StartError::Log {
+                path: path.clone(),
+                source,
+            })?,
         };
         let recorder = Arc::new(Recorder::new(&options.name, log));
         let (live, warnings) = Live::load(&options.config)?;
@@ -227,7 +229,7 @@ where
     let mut guard = Guard::new(client, context.limits.clone());
     let first = tokio::select! {
         first = guard.first() => first,
-        () = context.draining.cancelled() => return None,
+        () = drained(&context) => return None,
     };
     match first {
         Ok(First::Connect(head)) => {
@@ -250,6 +252,13 @@ async fn turn_away<I: AsyncRead + AsyncWrite + Unpin>(context: Arc<Context>, mut
     context.recorder.begin("", "").failed(&cause);
     let denial = context.denial(&cause, None).to_bytes();
     let _ = timeout(Duration::from_secs(1), client.write_all(&denial)).await;
+}
+
+/// Returns when a connection that has not asked for anything is not waited for any more. What was accepted just before
+/// the end is asked a moment later: its client was let in, and is served.
+async fn drained(context: &Context) {
+    context.draining.cancelled().await;
+    sleep(FIRST_WORDS).await;
 }
 
 async fn until_stopped(context: Arc<Context>, work: impl Future<Output = ()>) {

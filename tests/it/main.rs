@@ -9,6 +9,7 @@
     reason = "a test stops where something unforeseen happens; clippy.toml excuses only test functions"
 )]
 
+mod appliance;
 mod cli;
 mod decisions;
 mod dns;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::Event;
 use super::chain::Chain;
+use crate::options::Limits;
 
 /// How long a log that cannot be written may hold lines back before requests are refused.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -35,16 +36,17 @@ impl Log {
     }
 
     /// Opens or makes the log at `path` and removes a torn last line.
-    pub(crate) fn open(path: &Path, max_bytes: u64, backlog: usize) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path, limits: &Limits) -> io::Result<Self> {
         let (file, chain) = open_repaired(path)?;
         Ok(Self(Some(Mutex::new(Writer {
             file,
             chain: chain.unwrap_or_default(),
             path: path.to_owned(),
-            max_bytes,
+            max_bytes: limits.log_bytes,
+            keep: limits.log_files,
             checked: Instant::now(),
             backlog: VecDeque::new(),
-            capacity: backlog,
+            capacity: limits.log_backlog,
             failing_since: None,
             lost: 0,
         }))))
@@ -78,6 +80,8 @@ struct Writer {
     chain: Chain,
     path: PathBuf,
     max_bytes: u64,
+    /// Rotated files that are kept.
+    keep: u32,
     checked: Instant,
     backlog: VecDeque<Vec<u8>>,
     capacity: usize,
@@ -132,7 +136,7 @@ impl Writer {
         let open = self.file.metadata()?;
         let named = fs::metadata(&self.path).ok();
         if open.len() >= self.max_bytes {
-            fs::rename(&self.path, self.path.with_extension("1"))?;
+            self.rotate()?;
         } else if named.is_some_and(|named| (named.dev(), named.ino()) == (open.dev(), open.ino()))
         {
             return Ok(());
@@ -140,6 +144,20 @@ impl Writer {
         // The chain goes on, whatever the new file holds.
         self.file = open_repaired(&self.path)?.0;
         Ok(())
+    }
+}
+
+impl Writer {
+    /// Makes each rotated file one older; the oldest goes.
+    fn rotate(&self) -> io::Result<()> {
+        let numbered = |number: u32| self.path.with_extension(number.to_string());
+        for number in (1..self.keep).rev() {
+            match fs::rename(numbered(number), numbered(number + 1)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        fs::rename(&self.path, numbered(1))
     }
 }
 
@@ -207,6 +225,16 @@ mod tests {
         }
     }
 
+    fn open(path: &Path, log_bytes: u64, log_backlog: usize) -> io::Result<Log> {
+        let limits = Limits {
+            log_bytes,
+            log_backlog,
+            log_files: 2,
+            ..Limits::default()
+        };
+        Log::open(path, &limits)
+    }
+
     fn urls(path: &Path) -> Vec<String> {
         super::super::read(&*fs::read(path).unwrap())
             .map(|event| event.unwrap().url)
@@ -219,14 +247,14 @@ mod tests {
         let path = dir.path().join("network.jsonl");
         for torn in ["{\"tim", &"x".repeat(10_000)] {
             fs::remove_file(&path).ok();
-            Log::open(&path, u64::MAX, 10).unwrap().write(&event("a"));
+            open(&path, u64::MAX, 10).unwrap().write(&event("a"));
             OpenOptions::new()
                 .append(true)
                 .open(&path)
                 .unwrap()
                 .write_all(torn.as_bytes())
                 .unwrap();
-            Log::open(&path, u64::MAX, 10).unwrap().write(&event("b"));
+            open(&path, u64::MAX, 10).unwrap().write(&event("b"));
             assert_eq!(urls(&path), ["a", "b"]);
             let chain = super::super::verify(&*fs::read(&path).unwrap()).unwrap();
             assert_eq!(chain, Ok(2), "the chain goes on after a restart");
@@ -241,7 +269,7 @@ mod tests {
     fn a_deleted_or_full_log_is_made_anew() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("network.jsonl");
-        let log = Log::open(&path, 200, 10).unwrap();
+        let log = open(&path, 200, 10).unwrap();
         log.write(&event("a"));
         fs::remove_file(&path).unwrap();
         writer(&log).renew().unwrap();
@@ -253,13 +281,21 @@ mod tests {
         log.write(&event("e"));
         assert_eq!(urls(&path), ["e"]);
         assert_eq!(urls(&dir.path().join("network.1")), ["b", "c", "d"]);
+        for (first, second) in [("f", "g"), ("h", "i")] {
+            log.write(&event(first));
+            log.write(&event(second));
+            writer(&log).renew().unwrap();
+        }
+        assert_eq!(urls(&dir.path().join("network.1")), ["h", "i"]);
+        assert_eq!(urls(&dir.path().join("network.2")), ["e", "f", "g"]);
+        assert!(!dir.path().join("network.3").exists(), "two are kept");
     }
 
     #[test]
     fn a_full_disk_closes_after_the_backlog_and_recovers() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("network.jsonl");
-        let log = Log::open(&path, u64::MAX, 3).unwrap();
+        let log = open(&path, u64::MAX, 3).unwrap();
         let good = std::mem::replace(
             &mut writer(&log).file,
             OpenOptions::new().write(true).open("/dev/full").unwrap(),

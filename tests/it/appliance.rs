@@ -1,0 +1,298 @@
+//! `sandbox proxy` by itself, as people and systemd run it, and what `network log` makes of its log.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd as _;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::Home;
+
+/// An origin that answers every request on a connection of its own.
+fn origin() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut lines = BufReader::new(&stream).lines();
+                while let Some(Ok(line)) = lines.next() {
+                    if line.is_empty() {
+                        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
+                        if (&stream).write_all(answer).is_err() {
+                            return;
+                        }
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+/// The status of the answer to one request through the proxy; none if there is no whole answer.
+fn status(proxy: SocketAddr, authority: &str) -> Option<u16> {
+    let mut stream = TcpStream::connect(proxy).ok()?;
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .ok()?;
+    let request = format!(
+        "GET http://{authority}/x HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    answer.split(' ').nth(1)?.parse().ok()
+}
+
+/// A proxy that is killed when the test is over.
+struct Appliance {
+    process: Child,
+    said: BufReader<std::process::ChildStdout>,
+}
+
+impl Appliance {
+    fn start(mut command: Command) -> (Self, SocketAddr) {
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(process.stdout.take().unwrap());
+        let mut line = String::new();
+        said.read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on ").unwrap();
+        let address = address.parse().unwrap();
+        (Self { process, said }, address)
+    }
+
+    /// Asks it to end, and waits until it has.
+    fn end(mut self) {
+        let pid = Pid::from_child(&self.process);
+        kill_process(pid, Signal::TERM).unwrap();
+        assert!(self.process.wait().unwrap().success());
+        let mut rest = String::new();
+        self.said.read_to_string(&mut rest).unwrap();
+    }
+}
+
+impl Drop for Appliance {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn policy(home: &Home, origin: SocketAddr) {
+    let policy = format!(r#"{{"policy":"deny","network":{{"allowedDomains":["{origin}"]}}}}"#);
+    fs::write(home.project().join("proxy-config.json"), policy).unwrap();
+}
+
+#[test]
+fn the_log_is_filtered_counted_exported_and_followed() {
+    let home = Home::new();
+    let origin = origin();
+    policy(&home, origin);
+    let args = [
+        "proxy",
+        "--listen",
+        "127.0.0.1:0",
+        "--config",
+        "proxy-config.json",
+        "--log",
+        "proxy.jsonl",
+    ];
+    let (appliance, proxy) = Appliance::start(home.command(&args));
+    let authority = origin.to_string();
+    for (host, expected) in [
+        (&*authority, 200),
+        ("evil.test", 403),
+        ("evil.test", 403),
+        ("b.evil.test:81", 403),
+    ] {
+        assert_eq!(status(proxy, host), Some(expected), "{host}");
+    }
+    let log =
+        |flags: &[&str]| home.ok(&[&["network", "log", "--file", "proxy.jsonl"], flags].concat());
+    let rows: [(&[&str], usize); 11] = [
+        (&[], 4),
+        (&["--verdict", "denied"], 3),
+        (&["--verdict", "allowed"], 1),
+        (&["--host", "evil.test"], 2),
+        (&["--host", "*.evil.test"], 1),
+        (&["--status", "4xx", "--method", "GET"], 3),
+        (&["--method", "POST,PUT"], 0),
+        (&["--rule", "allow 127"], 1),
+        (&["--rule", "default"], 3),
+        (&["--since", "1h", "--limit", "2"], 2),
+        (&["--since", "2100-01-01T00:00:00Z"], 0),
+    ];
+    for (flags, expected) in rows {
+        assert_eq!(log(flags).lines().count(), expected, "{flags:?}");
+    }
+    let summary = log(&["--summary"]);
+    let first = summary.lines().nth(2).unwrap();
+    assert!(
+        summary.starts_with("Blocked requests:\nSANDBOX"),
+        "{summary}"
+    );
+    assert!(
+        first.contains("evil.test:80") && first.ends_with(" 2"),
+        "{summary}"
+    );
+    let totals: serde_json::Value = serde_json::from_str(&log(&["--summary", "--json"])).unwrap();
+    assert_eq!(
+        (
+            &totals["blocked"][0]["count"],
+            &totals["allowed"][0]["host"]
+        ),
+        (&2.into(), &authority.clone().into())
+    );
+    let har: serde_json::Value = serde_json::from_str(&log(&["--har"])).unwrap();
+    let entries = har["log"]["entries"].as_array().unwrap();
+    assert_eq!(
+        (entries.len(), &entries[0]["response"]["content"]["size"]),
+        (4, &5.into())
+    );
+    assert_eq!(
+        entries[0]["request"]["url"],
+        format!("http://{authority}/x")
+    );
+
+    // As it happens, over a rotation by somebody else.
+    let mut following = home.command(&[
+        "network",
+        "log",
+        "--file",
+        "proxy.jsonl",
+        "--follow",
+        "--json",
+        "--verdict",
+        "denied",
+    ]);
+    let mut following = following.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(following.stdout.take().unwrap()).lines();
+    let mut next =
+        || -> serde_json::Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
+    for _ in 0..3 {
+        assert_eq!(next()["action"], "denied");
+    }
+    assert_eq!(status(proxy, "new.test"), Some(403));
+    assert_eq!(next()["target"], "new.test:80");
+    let (old, moved) = (
+        home.project().join("proxy.jsonl"),
+        home.project().join("proxy.1"),
+    );
+    fs::rename(&old, &moved).unwrap();
+    // The proxy looks once a second whether its log is still there.
+    while !old.exists() {
+        assert_eq!(status(proxy, "again.test"), Some(403));
+    }
+    assert_eq!(status(proxy, "last.test"), Some(403));
+    while next()["target"] != "last.test:80" {}
+    following.kill().unwrap();
+    following.wait().unwrap();
+    appliance.end();
+}
+
+/// A proxy that systemd (here: a shell) hands its socket to is replaced under load without a failed request.
+#[test]
+fn a_restart_drops_no_request() {
+    let home = Home::new();
+    let origin = origin();
+    policy(&home, origin);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    fcntl_setfd(&listener, FdFlags::empty()).unwrap();
+    let start = |name: &str| {
+        let mut shell = Command::new("sh");
+        let passing = format!(
+            "exec 3<&{}; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\"",
+            listener.as_raw_fd()
+        );
+        let sandbox = home.command(&["proxy", "--config", "proxy-config.json", "--ca-dir", name]);
+        shell
+            .args(["-c", &passing, "sh"])
+            .arg(sandbox.get_program())
+            .args(sandbox.get_args());
+        for (key, value) in sandbox.get_envs() {
+            shell.env(key, value.unwrap());
+        }
+        shell.current_dir(home.project()).stdin(Stdio::null());
+        let (appliance, listening) = Appliance::start(shell);
+        assert_eq!(listening, address);
+        appliance
+    };
+    let mut running = start("ca");
+    let (done, answered) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicUsize::new(0)),
+    );
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let (done, answered) = (done.clone(), answered.clone());
+            std::thread::spawn(move || {
+                let mut failed = 0;
+                while !done.load(Ordering::Relaxed) {
+                    match status(address, &origin.to_string()) {
+                        Some(200) => drop(answered.fetch_add(1, Ordering::Relaxed)),
+                        _ => failed += 1,
+                    }
+                }
+                failed
+            })
+        })
+        .collect();
+    for _ in 0..3 {
+        let before = answered.load(Ordering::Relaxed);
+        while answered.load(Ordering::Relaxed) < before + 20 {
+            std::thread::yield_now();
+        }
+        let next = start("ca");
+        std::mem::replace(&mut running, next).end();
+    }
+    done.store(true, Ordering::Relaxed);
+    let failed: usize = clients
+        .into_iter()
+        .map(|client| client.join().unwrap())
+        .sum();
+    assert_eq!(failed, 0, "of {}", answered.load(Ordering::Relaxed));
+}
+
+/// Counters and health are there when they are asked for.
+#[test]
+fn metrics_are_served_where_asked() {
+    let home = Home::new();
+    let origin = origin();
+    policy(&home, origin);
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let metrics = free.to_string();
+    let args = [
+        "proxy",
+        "--listen",
+        "127.0.0.1:0",
+        "--config",
+        "proxy-config.json",
+        "--metrics",
+        &metrics,
+    ];
+    let (appliance, proxy) = Appliance::start(home.command(&args));
+    assert_eq!(status(proxy, &origin.to_string()), Some(200));
+    for (path, expected) in [
+        ("/metrics", "sandbox_proxy_allowed_total 1\n"),
+        ("/health", "ok\n"),
+    ] {
+        let mut stream = TcpStream::connect(free).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.contains(expected), "{answer}");
+    }
+    appliance.end();
+}
