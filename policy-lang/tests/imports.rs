@@ -3,8 +3,9 @@
 
 use policy_lang::{
     Target,
+    config::Document,
     import::{Format, Imported, import},
-    language::no_files,
+    language::{Source, no_files},
 };
 
 fn imported(text: &str, format: Format) -> Imported {
@@ -268,7 +269,7 @@ fn what_is_no_policy_is_refused() {
 #[test]
 fn no_text_makes_an_importer_panic() {
     let mut rng = fastrand::Rng::with_seed(53);
-    for _ in 0..2_000 {
+    for _ in 0..10_000 {
         let (format, text, ..) = rng.choice(ROWS).unwrap();
         let mut text = (*text).to_owned();
         for _ in 0..rng.usize(1..8) {
@@ -284,6 +285,18 @@ fn no_text_makes_an_importer_panic() {
         if let Ok(imported) = import(&text, *format, None) {
             let lines = imported.file.to_string();
             assert!(lines.starts_with("# imported from"), "{text}\n{lines}");
+            let mut load = |_, name: &str, _: &str| {
+                let (name, text) = (name.into(), String::new());
+                Ok(Source { name, text })
+            };
+            let (policy, _) = imported.file.compile(&mut load).unwrap();
+            let document = Document::from_file(&imported.file).unwrap();
+            let (json, _) = document.compile_with(&mut load).unwrap();
+            assert_eq!(policy.digest(), json.digest(), "{text}\n{lines}");
+            for note in &imported.notes {
+                assert!(note.line <= text.lines().count() + 1, "{note}");
+                assert!(!note.to_string().chars().any(char::is_control), "{note:?}");
+            }
         }
     }
 }

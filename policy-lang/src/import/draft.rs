@@ -103,7 +103,7 @@ impl Draft {
         self.notes.push(Note {
             line,
             text: shortened(text),
-            reason: reason.to_owned(),
+            reason: harmless(reason),
         });
     }
 
@@ -283,4 +283,11 @@ fn verb(action: Action) -> &'static str {
 
 fn shortened(text: &str) -> String {
     text.trim().chars().take(SHOWN).collect()
+}
+
+/// Without control characters: what a file holds must not steer the terminal that shows it.
+pub(super) fn harmless(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }

@@ -5,7 +5,7 @@
 
 use super::{
     ImportError,
-    draft::Draft,
+    draft::{Draft, harmless},
     yaml::{self, Node},
 };
 use crate::Action;
@@ -74,7 +74,7 @@ fn rule<'n>(
             .collect::<Vec<_>>()
             .join(", ")
     };
-    let missing = |what: String| ImportError::Missing(what);
+    let missing = |what: String| ImportError::Missing(harmless(&what));
     let chosen = match (service, root.get("default"), services) {
         (Some(wanted), _, _) => services
             .iter()

@@ -3,7 +3,7 @@
 //! INVARIANT: time and memory are linear in the text. Aliases, with which a small file becomes a large one, are
 //! refused.
 
-use super::ImportError;
+use super::{ImportError, draft::harmless};
 use saphyr_parser::{Event, Parser, Span};
 
 /// A policy has three levels.
@@ -80,7 +80,7 @@ fn next<'t>(events: &mut Events<'t>) -> Result<(Event<'t>, Span), ImportError> {
         Some(Ok(event)) => Ok(event),
         Some(Err(error)) => Err(ImportError::Syntax {
             line: error.marker().line(),
-            message: format!("not YAML: {}", error.info()),
+            message: harmless(&format!("not YAML: {}", error.info())),
         }),
         None => Err(ImportError::Missing("the file ends too early".to_owned())),
     }
