@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn each_agent_trusts_the_folder_and_no_key_is_promised_that_is_not_there() {
-        let folder = Path::new("/work/a \"b\"");
+        let folder = Path::new("/src/a \"b\"");
         for agent in &AGENTS {
             for has_key in [false, true] {
                 let seeds = of(agent.name, folder, has_key);
@@ -108,7 +108,7 @@ mod tests {
                 assert_eq!(names_a_key, has_key && needs_one, "{}: {all}", agent.name);
                 let is_seeded = needs_one || matches!(agent.name, "claude" | "copilot");
                 assert_eq!(
-                    all.contains(r#""/work/a \"b\"""#),
+                    all.contains(r#""/src/a \"b\"""#),
                     is_seeded,
                     "{}: {all}",
                     agent.name
