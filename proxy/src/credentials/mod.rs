@@ -1,6 +1,6 @@
 //! Secrets that only the proxy knows, set on requests to the one host each is for.
 //!
-//! They come from the policy's `inject` lines, or from the table of [services] for which a caller handed something
+//! They come from the policy's `inject` lines, or from the table of services for which a caller handed something
 //! over. Where a line of the policy is about a host, the table is not asked about it.
 //!
 //! A secret is read when it is used, so a rotated one is used at once. It is never logged, and never in an error.

@@ -32,7 +32,7 @@ const MAX_HEAD: usize = 16 * 1024;
 /// How long the proxy may take to answer: it has to reach the origin first.
 const ANSWER: Duration = Duration::from_secs(60);
 
-/// Accepts connections for ever. `listener` is where [`steer`] sends them.
+/// Accepts connections for ever. `listener` is where [`steer()`] sends them.
 pub async fn run(listener: TcpListener, names: Shared, channel: Channel) -> io::Error {
     relay::accept(listener, channel, move |mut tcp, opener| {
         let names = Arc::clone(&names);
