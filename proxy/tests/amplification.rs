@@ -6,17 +6,18 @@
     reason = "a test is a client of the proxy, not the proxy"
 )]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
+use counting::{CALLS, IS_PROXY, LIVE, PEAK};
 use proxy::{Options, Proxy};
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tempfile::TempDir;
+
+mod counting;
 
 /// Most bytes held for each byte sent, and most allocations for each frame.
 const FACTOR: usize = 10;
@@ -27,42 +28,6 @@ const SECURE: usize = 384 * 1024;
 
 /// Frames in a flood: what the sockets hold, so that nobody need read meanwhile.
 const FRAMES: usize = 20_000;
-
-struct Counting;
-
-static LIVE: AtomicIsize = AtomicIsize::new(0);
-static PEAK: AtomicIsize = AtomicIsize::new(0);
-static CALLS: AtomicUsize = AtomicUsize::new(0);
-
-thread_local! {
-    static IS_PROXY: Cell<bool> = const { Cell::new(false) };
-}
-
-fn count(bytes: isize) {
-    if IS_PROXY.get() {
-        let live = LIVE.fetch_add(bytes, Relaxed) + bytes;
-        PEAK.fetch_max(live, Relaxed);
-        CALLS.fetch_add(usize::from(bytes > 0), Relaxed);
-    }
-}
-
-// SAFETY: every call goes to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size().cast_signed());
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-layout.size().cast_signed());
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// A proxy with a thread to itself, which allows `localhost:9` and nothing else. Nobody listens there.
 fn proxy(dir: &TempDir) -> (SocketAddr, String) {

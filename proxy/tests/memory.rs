@@ -6,18 +6,18 @@
     reason = "a test is a client of the proxy, not the proxy"
 )]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
+use counting::{IS_PROXY, LIVE};
 use proxy::{Limits, Options, Proxy};
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConnection, StreamOwned};
 use tempfile::TempDir;
 
+mod counting;
 #[path = "it/support/pki.rs"]
 mod pki;
 
@@ -30,39 +30,6 @@ const INTERCEPTED: isize = 66_000;
 /// Connections that warm pools and tables, and those that are counted.
 const WARM: usize = 10;
 const COUNTED: usize = 40;
-
-/// The system's allocator; what the proxy's thread has is counted.
-struct Counting;
-
-static LIVE: AtomicIsize = AtomicIsize::new(0);
-
-thread_local! {
-    static IS_PROXY: Cell<bool> = const { Cell::new(false) };
-}
-
-fn count(bytes: isize) {
-    if IS_PROXY.get() {
-        LIVE.fetch_add(bytes, Relaxed);
-    }
-}
-
-// SAFETY: every call goes to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size().cast_signed());
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-layout.size().cast_signed());
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// A proxy with a thread to itself. `localhost` is intercepted on one port and tunnelled on another.
 fn proxy(

@@ -68,21 +68,12 @@ impl<'r> Node<'r> {
 
     fn merge_values(&mut self) {
         let named = self.below.keys().filter(|segment| !segment.is_empty());
-        if named.count() > VALUES {
-            let mut all = Node::default();
-            let below = std::mem::take(&mut self.below);
-            for (segment, node) in below {
+        let many = named.count() > VALUES;
+        let any = self.below.remove("*");
+        if let Some(mut all) = any.or_else(|| many.then(Self::default)) {
+            for (segment, node) in std::mem::take(&mut self.below) {
                 match segment.is_empty() {
                     // The folder itself is not one of its entries.
-                    true => drop(self.below.insert(segment, node)),
-                    false => all.absorb(node),
-                }
-            }
-            self.below.insert("*".to_owned(), all);
-        } else if let Some(mut all) = self.below.remove("*") {
-            let below = std::mem::take(&mut self.below);
-            for (segment, node) in below {
-                match segment.is_empty() {
                     true => drop(self.below.insert(segment, node)),
                     false => all.absorb(node),
                 }

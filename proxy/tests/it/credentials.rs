@@ -30,13 +30,7 @@ async fn secretive(policy: &str) -> (World, Canary, String) {
 
 /// Sends `request` (with `HOST` for the authority) inside TLS, and returns the answer's status and reason.
 async fn ask(world: &World, authority: &str, request: &str) -> (u16, String, String) {
-    let mut tunnel = world
-        .connect(authority)
-        .await
-        .unwrap()
-        .tls(&world.ca(), "canary.test")
-        .await
-        .unwrap();
+    let mut tunnel = world.inside(authority).await;
     tunnel
         .send(request.replace("HOST", authority).as_bytes())
         .await;
@@ -152,13 +146,7 @@ async fn an_echoed_secret_does_not_come_back() {
         let policy = policy.replace("FILE", &secret_file(&world));
         write(&world, &origin, &policy);
         world.set(CONFIG);
-        let mut tunnel = world
-            .connect(&authority)
-            .await
-            .unwrap()
-            .tls(&world.ca(), "canary.test")
-            .await
-            .unwrap();
+        let mut tunnel = world.inside(&authority).await;
         tunnel
             .send(request.replace("HOST", &authority).as_bytes())
             .await;

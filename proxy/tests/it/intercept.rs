@@ -22,13 +22,7 @@ async fn world(flaw: Flaw) -> (World, Canary, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_are_read_judged_and_carried() {
     let (world, origin, authority) = world(Flaw::None).await;
-    let mut tunnel = world
-        .connect(&authority)
-        .await
-        .unwrap()
-        .tls(&world.ca(), "canary.test")
-        .await
-        .unwrap();
+    let mut tunnel = world.inside(&authority).await;
     for path in ["/1?secret=x", "/2", "/3"] {
         let answer = tunnel.get(&authority, path).await.unwrap();
         assert_eq!((answer.status, answer.body.as_str()), (200, "hello"));
@@ -129,24 +123,12 @@ async fn requests_inside_stay_with_their_host() {
         ),
     ];
     for (request, status) in rows {
-        let mut tunnel = world
-            .connect(&authority)
-            .await
-            .unwrap()
-            .tls(&world.ca(), "canary.test")
-            .await
-            .unwrap();
+        let mut tunnel = world.inside(&authority).await;
         tunnel.send(request.as_bytes()).await;
         assert_eq!(tunnel.answer().await.unwrap().status, status, "{request:?}");
     }
     assert_eq!(origin.requests(), Vec::<String>::new());
-    let mut tunnel = world
-        .connect(&authority)
-        .await
-        .unwrap()
-        .tls(&world.ca(), "canary.test")
-        .await
-        .unwrap();
+    let mut tunnel = world.inside(&authority).await;
     let control = format!("GET https://{authority}/ HTTP/1.1\r\nHost: {authority}\r\n\r\n");
     tunnel.send(control.as_bytes()).await;
     assert_eq!(tunnel.answer().await.unwrap().status, 200);
@@ -163,13 +145,7 @@ async fn an_origin_that_does_not_verify_is_a_502() {
     ];
     for (flaw, status, reason) in rows {
         let (world, origin, authority) = world(flaw).await;
-        let mut tunnel = world
-            .connect(&authority)
-            .await
-            .unwrap()
-            .tls(&world.ca(), "canary.test")
-            .await
-            .unwrap();
+        let mut tunnel = world.inside(&authority).await;
         let answer = tunnel.get(&authority, "/").await.unwrap();
         assert_eq!(
             (answer.status, answer.reason()),
@@ -188,13 +164,7 @@ async fn an_origin_that_does_not_verify_is_a_502() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_for_the_proxy_stays_with_the_proxy() {
     let (world, origin, authority) = world(Flaw::None).await;
-    let mut tunnel = world
-        .connect(&authority)
-        .await
-        .unwrap()
-        .tls(&world.ca(), "canary.test")
-        .await
-        .unwrap();
+    let mut tunnel = world.inside(&authority).await;
     let request = format!(
         "GET / HTTP/1.1\r\nHost: {authority}\r\nProxy-Authorization: Basic c2VjcmV0\r\nAuthorization: Bearer mine\r\n\
          Upgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\nConnection: Upgrade, HTTP2-Settings\r\nKeep-Alive: 5\r\nTE: trailers\r\n\r\n"
@@ -209,13 +179,7 @@ async fn what_is_for_the_proxy_stays_with_the_proxy() {
 #[tokio::test(flavor = "multi_thread")]
 async fn policy_is_asked_for_every_request() {
     let (world, origin, authority) = world(Flaw::None).await;
-    let mut tunnel = world
-        .connect(&authority)
-        .await
-        .unwrap()
-        .tls(&world.ca(), "canary.test")
-        .await
-        .unwrap();
+    let mut tunnel = world.inside(&authority).await;
     assert_eq!(tunnel.get(&authority, "/1").await.unwrap().status, 200);
     // A policy that still allows it leaves the connection alone.
     world.set(&deny(&[&authority, "other.test"]));

@@ -27,13 +27,7 @@ pub(crate) fn write(world: &World, origin: &Canary, policy: &str) {
 async fn methods_and_paths_are_judged_inside() {
     let (world, origin, authority) =
         world("allow canary.test:PORT GET,HEAD /repos/mine/**\n").await;
-    let mut tunnel = world
-        .connect(&authority)
-        .await
-        .unwrap()
-        .tls(&world.ca(), "canary.test")
-        .await
-        .unwrap();
+    let mut tunnel = world.inside(&authority).await;
     let rows = [
         ("GET", "/repos/mine/x", 200),
         ("GET", "/repos/mine/x?q=/../../", 200),
@@ -120,13 +114,7 @@ async fn included_files_are_watched() {
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_are_kept() {
     let (world, origin, authority) = world("allow canary.test:PORT\nlimit canary.test 2/h\n").await;
-    let mut tunnel = world
-        .connect(&authority)
-        .await
-        .unwrap()
-        .tls(&world.ca(), "canary.test")
-        .await
-        .unwrap();
+    let mut tunnel = world.inside(&authority).await;
     let mut answers = Vec::new();
     for _ in 0..3 {
         answers.push(tunnel.get(&authority, "/").await.unwrap());
@@ -169,13 +157,7 @@ async fn budgets_of_bytes_are_kept() {
         let mut came = Vec::new();
         let mut last = None;
         for _ in sizes {
-            let mut tunnel = world
-                .connect(&authority)
-                .await
-                .unwrap()
-                .tls(&world.ca(), "canary.test")
-                .await
-                .unwrap();
+            let mut tunnel = world.inside(&authority).await;
             tunnel
                 .send(
                     format!("GET / HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n")
@@ -298,13 +280,7 @@ async fn credentials_are_set_for_their_host_only() {
     world.set(CONFIG);
 
     let authority = format!("canary.test:{}", origin.port());
-    let mut tunnel = world
-        .connect(&authority)
-        .await
-        .unwrap()
-        .tls(&world.ca(), "canary.test")
-        .await
-        .unwrap();
+    let mut tunnel = world.inside(&authority).await;
     let request = |authority: &str| {
         format!(
             "GET /?key=mine&x=1 HTTP/1.1\r\nHost: {authority}\r\nX-Api-Key: mine\r\nAuthorization: Bearer mine\r\n\r\n"
@@ -351,13 +327,7 @@ async fn credentials_are_set_for_their_host_only() {
 
     // Rotated: used at once. Gone: the request does not leave without it.
     std::fs::write(&secret, "rotated").unwrap();
-    let mut tunnel = world
-        .connect(&authority)
-        .await
-        .unwrap()
-        .tls(&world.ca(), "canary.test")
-        .await
-        .unwrap();
+    let mut tunnel = world.inside(&authority).await;
     assert_eq!(tunnel.get(&authority, "/").await.unwrap().status, 200);
     assert!(
         origin

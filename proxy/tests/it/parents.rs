@@ -245,13 +245,7 @@ async fn a_real_parent_carries_everything() {
     world.dns.points("canary.test", &["127.0.0.1"]);
     let authority = format!("canary.test:{}", origin.port());
     world.set(&deny(&[&authority]));
-    let mut tunnel = world
-        .connect(&authority)
-        .await
-        .unwrap()
-        .tls(&world.ca(), "canary.test")
-        .await
-        .unwrap();
+    let mut tunnel = world.inside(&authority).await;
     for _ in 0..2 {
         assert_eq!(tunnel.get(&authority, "/").await.unwrap().body, "secure");
     }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use proxy::audit::{self, Event};
 use proxy::{Limits, Options, Proxy};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::client::TlsStream;
 
 use super::client::{self, Answer, Tunnel};
 use super::dns::Dns;
@@ -112,6 +113,12 @@ impl World {
 
     pub(crate) async fn connect(&self, authority: &str) -> Result<Tunnel, Answer> {
         Tunnel::open(self.address, authority).await
+    }
+
+    /// A tunnel to `authority` with TLS for `canary.test` in it, which the proxy ends.
+    pub(crate) async fn inside(&self, authority: &str) -> Tunnel<TlsStream<TcpStream>> {
+        let tunnel = self.connect(authority).await.unwrap();
+        tunnel.tls(&self.ca(), "canary.test").await.unwrap()
     }
 
     pub(crate) fn ca(&self) -> String {
