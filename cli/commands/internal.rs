@@ -81,7 +81,6 @@ where
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    serving.abort_all();
     proxy.shutdown().await;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,8 +1,10 @@
 //! What every connection of one proxy shares.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use policy_lang::Target;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -22,6 +24,9 @@ use crate::tls::upstream::Connector;
 use crate::upstream::mirror::Mirror;
 use crate::upstream::parent::Parents;
 use crate::upstream::pool::Pool;
+
+/// How long a connection that is taken just before the proxy ends may take to begin its first request.
+const FIRST_WORDS: Duration = Duration::from_secs(2);
 
 /// The parts of a running proxy.
 pub(crate) struct Context {
@@ -48,6 +53,13 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    /// Returns when a connection that began at `since` is to end because the proxy does. One that was let in just before
+    /// gets the time to ask for something: its client cannot know.
+    pub(crate) async fn drained(&self, since: Instant) {
+        self.draining.cancelled().await;
+        sleep_until(since + FIRST_WORDS).await;
+    }
+
     pub(crate) fn denial(&self, cause: &Cause, target: Option<&Target>) -> Denial {
         Denial::new(cause, target, self.advice.as_deref())
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use tokio::time::{interval, sleep, timeout};
+use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -38,9 +38,6 @@ use crate::watch;
 
 /// Pause after an accept failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// How long a connection that is taken just before the proxy ends may take to begin its first request.
-const FIRST_WORDS: Duration = Duration::from_millis(500);
 
 /// How often idle connections are swept and this machine's addresses are read again.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
@@ -145,6 +142,8 @@ impl Proxy {
     }
 
     async fn accepting<A: Accept>(self: Arc<Self>, mut accept: A) -> io::Result<()> {
+        // A connection that is accepted as the end begins counts as open before anybody asks whether one is.
+        let _open = self.context.tasks.token();
         loop {
             let accepted = tokio::select! {
                 accepted = accept.accept() => accepted,
@@ -229,7 +228,7 @@ where
     let mut guard = Guard::new(client, context.limits.clone());
     let first = tokio::select! {
         first = guard.first() => first,
-        () = drained(&context) => return None,
+        () = context.drained(Instant::now()) => return None,
     };
     match first {
         Ok(First::Connect(head)) => {
@@ -252,13 +251,6 @@ async fn turn_away<I: AsyncRead + AsyncWrite + Unpin>(context: Arc<Context>, mut
     context.recorder.begin("", "").failed(&cause);
     let denial = context.denial(&cause, None).to_bytes();
     let _ = timeout(Duration::from_secs(1), client.write_all(&denial)).await;
-}
-
-/// Returns when a connection that has not asked for anything is not waited for any more. What was accepted just before
-/// the end is asked a moment later: its client was let in, and is served.
-async fn drained(context: &Context) {
-    context.draining.cancelled().await;
-    sleep(FIRST_WORDS).await;
 }
 
 async fn until_stopped(context: Arc<Context>, work: impl Future<Output = ()>) {

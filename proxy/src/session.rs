@@ -167,6 +167,7 @@ async fn drive<C>(
 {
     let context = &*session.context;
     let mut changes = context.live.changes();
+    let began = Instant::now();
     let mut ending = false;
     let mut idle = interval_at(Instant::now() + context.limits.idle, context.limits.idle);
     let mut seen = session.shared.begun();
@@ -191,7 +192,7 @@ async fn drive<C>(
                 }
                 seen = begun;
             }
-            () = context.draining.cancelled(), if !ending => {
+            () = context.drained(began), if !ending => {
                 ending = true;
                 graceful(connection.as_mut());
             }

@@ -202,6 +202,32 @@ async fn a_silent_tunnel_does_not_hold_up_a_shutdown() {
     );
 }
 
+/// Who was let in just before the end, and has not asked yet, is answered: plain, in a tunnel, and behind interception.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_hears_out_who_was_let_in() {
+    for adapter in [Adapter::Absolute, Adapter::Tunnel, Adapter::Http1] {
+        let rig = Rig::with(proxy::Limits::default(), |_| ok("hello")).await;
+        let mut wires = Vec::new();
+        for _ in 0..4 {
+            wires.push(rig.wire(adapter).await);
+        }
+        let authority = rig.authority(adapter);
+        let path = match adapter {
+            Adapter::Absolute => format!("http://{authority}/"),
+            _ => "/".to_owned(),
+        };
+        let asking = async {
+            for wire in &mut wires {
+                let answer = wire.get(&authority, &path).await;
+                assert_eq!(answer.map(|answer| answer.status), Some(200), "{adapter:?}");
+            }
+            drop(wires);
+        };
+        let shutdown = rig.world.proxy.shutdown();
+        soon("the end", async { tokio::join!(shutdown, asking) }).await;
+    }
+}
+
 /// R1, T7: whoever says a little and then nothing is let go, however it came.
 #[tokio::test(flavor = "multi_thread")]
 async fn half_sentences_run_out_of_time() {
