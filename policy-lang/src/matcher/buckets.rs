@@ -1,13 +1,15 @@
-//! A table from hashes to small values.
+//! A table from hashes to small values, in lines as long as the processor's.
 
-/// Entries in one bucket.
-pub(super) const SLOTS: usize = 12;
-/// Entries a bucket is meant to hold: 7.1 bytes an entry, and one bucket in eight spills into the next.
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Entries in one line.
+pub(super) const SLOTS: usize = 10;
+/// Entries a line is meant to hold: 7.1 bytes an entry.
 const MEANT: usize = 9;
 /// Bits of an entry's value; the other two are its kind.
 const VALUE_BITS: u32 = 30;
 const VALUE_MASK: u32 = (1 << VALUE_BITS) - 1;
-/// Bits of [`Head::filters`] that say for which names there are longer ones; the other eight say what spilled.
+/// Bits of [`Line::filters`] that say for which names there are longer ones; the other eight say what spilled.
 const LONGER_BITS: u32 = 24;
 
 /// What an entry says about its name.
@@ -61,44 +63,55 @@ impl Entry {
     }
 }
 
-/// What tells that a bucket has nothing under a hash. All heads together are small: those of a million entries
-/// take 1.8 MB, and hardly a name that is not there looks any further.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[repr(C, align(16))]
-pub(super) struct Head {
+/// As much as the processor reads from memory at once. To find a name or to know that it is not there, and
+/// whether there are longer ones, takes one line, or two where there were more entries than fit.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable,
+)]
+#[repr(C, align(64))]
+pub(super) struct Line {
     /// Eight bits of each hash; 0 is an empty slot.
     tags: [u8; SLOTS],
+    /// Eight more of each.
+    more: [u8; SLOTS],
     /// Two filters, each with a bit for a group of hashes. A bit that is set for nothing costs one look more.
     filters: u32,
+    entries: [u32; SLOTS],
 }
 
-/// The table. It finds candidates by eight bits of hash; the caller tells whether one is meant.
+/// The table. It finds candidates by sixteen bits of hash; the caller tells whether one is meant.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Buckets {
-    pub(super) heads: Vec<Head>,
-    pub(super) entries: Vec<[Entry; SLOTS]>,
+    lines: Vec<Line>,
+}
+
+/// What a line says about a hash at first sight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Glance {
+    /// Whether there may be an entry under it; `false` is sure.
+    pub(super) maybe: bool,
+    /// Whether there may be entries for names below it; `false` is sure.
+    pub(super) longer: bool,
 }
 
 impl Buckets {
     /// A table for `count` entries and no more.
     pub(super) fn for_entries(count: usize) -> Self {
-        let buckets = count.div_ceil(MEANT).max(1);
-        Self {
-            heads: vec![Head::default(); buckets],
-            entries: vec![[Entry::default(); SLOTS]; buckets],
-        }
+        let lines = vec![Line::default(); count.div_ceil(MEANT).max(1)];
+        Self { lines }
     }
 
-    /// Whether there may be an entry under `hash`, and whether there may be entries for names below it; both
-    /// times `false` is sure.
     #[inline]
-    pub(super) fn glance(&self, hash: u64) -> (bool, bool) {
-        let Some(head) = self.heads.get(self.home(hash)) else {
-            return (false, false);
+    pub(super) fn glance(&self, hash: u64) -> Glance {
+        let Some(line) = self.lines.get(self.home(hash)) else {
+            let (maybe, longer) = (false, false);
+            return Glance { maybe, longer };
         };
-        let spilled = head.filters & spilled_bit(hash);
-        let maybe = head.tagged(tag(hash)) | u64::from(spilled) != 0;
-        (maybe, head.filters & longer_bit(hash) != 0)
+        let spilled = line.filters & spilled_bit(hash);
+        Glance {
+            maybe: line.tagged(tag(hash)) | u64::from(spilled) != 0,
+            longer: line.filters & longer_bit(hash) != 0,
+        }
     }
 
     /// The first entry under `hash` that `is_it` accepts, and which of all slots it is in.
@@ -109,18 +122,18 @@ impl Buckets {
         mut is_it: impl FnMut(Entry) -> bool,
     ) -> Option<(Entry, usize)> {
         let mut index = self.home(hash);
-        // INVARIANT: there are more slots than entries, so some bucket on the way has not spilled.
-        while let Some(head) = self.heads.get(index) {
-            let mut tagged = head.tagged(tag(hash));
+        // INVARIANT: there are more slots than entries, so some line on the way has not spilled.
+        while let Some(line) = self.lines.get(index) {
+            let mut tagged = line.tagged(tag(hash));
             while tagged != 0 {
                 let slot = slot(tagged);
                 tagged &= tagged - 1;
-                let entry = *self.entries.get(index)?.get(slot)?;
-                if is_it(entry) {
+                let entry = Entry(*line.entries.get(slot)?);
+                if *line.more.get(slot)? == more(hash) && is_it(entry) {
                     return Some((entry, index * SLOTS + slot));
                 }
             }
-            if head.filters & spilled_bit(hash) == 0 {
+            if line.filters & spilled_bit(hash) == 0 {
                 return None;
             }
             index = self.after(index);
@@ -128,18 +141,27 @@ impl Buckets {
         None
     }
 
+    /// The entry in a slot that [`Buckets::find`] named.
+    pub(super) fn at(&self, slot: usize) -> Option<Entry> {
+        let line = self.lines.get(slot / SLOTS)?;
+        line.entries.get(slot % SLOTS).copied().map(Entry)
+    }
+
+    /// How many slots there are.
+    pub(super) fn slots(&self) -> usize {
+        self.lines.len() * SLOTS
+    }
+
     pub(super) fn insert(&mut self, hash: u64, entry: Entry) {
         let mut index = self.home(hash);
-        for _ in 0..self.heads.len() {
-            let Some(head) = self.heads.get_mut(index) else {
+        for _ in 0..self.lines.len() {
+            let Some(line) = self.lines.get_mut(index) else {
                 return;
             };
-            if let Some(slot) = head.take_slot(tag(hash)) {
-                let place = self.entries.get_mut(index).and_then(|e| e.get_mut(slot));
-                place.into_iter().for_each(|place| *place = entry);
+            if line.put(hash, entry).is_some() {
                 return;
             }
-            head.filters |= spilled_bit(hash);
+            line.filters |= spilled_bit(hash);
             index = self.after(index);
         }
     }
@@ -147,34 +169,43 @@ impl Buckets {
     /// Notes that there are entries for names below the one with this hash, which need not have an entry.
     pub(super) fn mark_longer(&mut self, hash: u64) {
         let index = self.home(hash);
-        if let Some(head) = self.heads.get_mut(index) {
-            head.filters |= longer_bit(hash);
+        if let Some(line) = self.lines.get_mut(index) {
+            line.filters |= longer_bit(hash);
         }
     }
 
-    /// The high bits, scaled to the number of buckets (Lemire's fast range).
+    /// The high bits, scaled to the number of lines (Lemire's fast range).
     #[inline]
     pub(super) fn home(&self, hash: u64) -> usize {
-        ((u128::from(hash) * self.heads.len() as u128) >> 64) as usize
+        ((u128::from(hash) * self.lines.len() as u128) >> 64) as usize
     }
 
     fn after(&self, index: usize) -> usize {
-        match index + 1 < self.heads.len() {
+        match index + 1 < self.lines.len() {
             true => index + 1,
             false => 0,
         }
     }
 }
 
-/// Low bits, which [`Buckets::home`] hardly looks at; never 0.
+// What each bit of a hash is for: 0 to 7 the tag, 8 to 15 more of it, 16 to 45 free for the entry, 46 to 63, and
+// more of the lower ones the more lines there are, the line. The filters use bits of the tag's second half and
+// of the entry's again.
+
+/// Never 0.
 #[inline]
 fn tag(hash: u64) -> u8 {
     (hash as u8).max(1)
 }
 
 #[inline]
+fn more(hash: u64) -> u8 {
+    (hash >> 8) as u8
+}
+
+#[inline]
 fn longer_bit(hash: u64) -> u32 {
-    let group = (u32::from((hash >> 8) as u8) * LONGER_BITS) >> 8;
+    let group = (u32::from(more(hash)) * LONGER_BITS) >> 8;
     1 << group
 }
 
@@ -183,37 +214,39 @@ fn spilled_bit(hash: u64) -> u32 {
     1 << LONGER_BITS << (hash >> 16 & 7)
 }
 
-/// The slot of the lowest flag of [`Head::tagged`].
+/// The slot of the lowest flag of [`Line::tagged`].
 #[inline]
 fn slot(tagged: u64) -> usize {
     let bit = tagged.trailing_zeros() as usize;
     bit / 8 + bit % 8 * 2
 }
 
-impl Head {
-    /// A flag for each slot whose tag is `tag`: those of the first eight at bits 0, 8, …, those of the other four
-    /// at 4, 12, …. Eight tags are compared at a time by Mycroft's zero-byte test, which may also flag the
+impl Line {
+    /// A flag for each slot whose tag is `tag`: those of the first eight at bits 0, 8, …, those of the other two
+    /// at 4 and 12. Eight tags are compared at a time by Mycroft's zero-byte test, which may also flag the
     /// neighbour of a match: the caller looks at the entry anyway.
     #[inline]
     fn tagged(&self, tag: u8) -> u64 {
         const ONES: u64 = 0x0101_0101_0101_0101;
         const HIGHS: u64 = 0x8080_8080_8080_8080;
-        let [a, b, c, d, e, f, g, h, i, j, k, l] = self.tags;
+        let [a, b, c, d, e, f, g, h, i, j] = self.tags;
         let pattern = ONES * u64::from(tag);
         let zeros = |word: u64| {
             let word = word ^ pattern;
             word.wrapping_sub(ONES) & !word & HIGHS
         };
         let low = zeros(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
-        let high = zeros(u64::from(u32::from_le_bytes([i, j, k, l]))) & 0xffff_ffff;
+        let high = zeros(u64::from(u16::from_le_bytes([i, j]))) & 0xffff;
         low >> 7 | high >> 3
     }
 
-    /// Gives a free slot this tag; `None` if there is none.
-    fn take_slot(&mut self, tag: u8) -> Option<usize> {
+    /// Puts an entry into a free slot; `None` if there is none.
+    fn put(&mut self, hash: u64, entry: Entry) -> Option<()> {
         let slot = self.tags.iter().position(|tag| *tag == 0)?;
-        *self.tags.get_mut(slot)? = tag;
-        Some(slot)
+        *self.tags.get_mut(slot)? = tag(hash);
+        *self.more.get_mut(slot)? = more(hash);
+        *self.entries.get_mut(slot)? = entry.0;
+        Some(())
     }
 }
 
@@ -263,10 +296,11 @@ mod tests {
             for (value, hash) in (0..).zip(&hashes) {
                 let (entry, slot) = table.find(*hash, |entry| number(entry) == value).unwrap();
                 assert_eq!(number(entry), value);
-                assert_eq!(table.entries[slot / SLOTS][slot % SLOTS], entry);
+                assert_eq!(table.at(slot), Some(entry));
             }
             for hash in &hashes {
-                assert_eq!(table.glance(*hash), (true, false));
+                let (maybe, longer) = (true, false);
+                assert_eq!(table.glance(*hash), Glance { maybe, longer });
                 assert_eq!(table.find(*hash, |_| false), None);
             }
         }
@@ -276,20 +310,23 @@ mod tests {
     #[test]
     fn every_slot_is_found_by_its_tag() {
         for full in 1..=SLOTS {
-            let mut head = Head::default();
+            let mut line = Line::default();
             for slot in 0..full {
                 // Neighbours differ by one, which a zero-byte test may confuse.
                 let tag = 100 + (slot % 2) as u8 + 10 * (slot / 4) as u8;
-                assert_eq!(head.take_slot(tag), Some(slot));
+                assert!(
+                    line.put(tag.into(), Entry::new(Kind::Exact, slot as u32))
+                        .is_some()
+                );
             }
             for tag in 1..=255 {
-                let mut flags = head.tagged(tag);
+                let mut flags = line.tagged(tag);
                 let mut found = Vec::new();
                 while flags != 0 {
                     found.push(slot(flags));
                     flags &= flags - 1;
                 }
-                let is_it = |slot: &usize| head.tags[*slot] == tag;
+                let is_it = |slot: &usize| line.tags[*slot] == tag;
                 let expected = (0..SLOTS).filter(is_it).count();
                 assert_eq!(found.iter().copied().filter(|s| is_it(s)).count(), expected);
             }
@@ -304,7 +341,7 @@ mod tests {
         for hash in &marked {
             table.mark_longer(*hash);
         }
-        let longer = |hash: &u64| table.glance(*hash).1;
+        let longer = |hash: &u64| table.glance(*hash).longer;
         assert!(marked.iter().all(longer));
         let wrong = others.iter().filter(|hash| longer(hash)).count();
         assert!(wrong < others.len() / 4, "{wrong} of {}", others.len());
@@ -314,7 +351,8 @@ mod tests {
     fn an_empty_table_finds_nothing() {
         for table in [Buckets::default(), Buckets::for_entries(0)] {
             assert_eq!(table.find(7, |_| true), None);
-            assert_eq!(table.glance(7), (false, false));
+            let (maybe, longer) = (false, false);
+            assert_eq!(table.glance(7), Glance { maybe, longer });
         }
     }
 }

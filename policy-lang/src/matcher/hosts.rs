@@ -13,17 +13,11 @@ use std::{collections::HashMap, net::IpAddr, ops::ControlFlow};
 
 /// The labels of the deepest name: 253 bytes of one-byte labels and dots.
 const MOST_LABELS: usize = 127;
-/// Labels of names that are looked up the quick way.
-const USUAL_LABELS: usize = 8;
-
-/// Where a suffix of a name starts, and its hash.
-type Suffix = (usize, u64);
-
 /// All rules about hosts.
 ///
 /// Names stand in tables under the hash of the whole name: one table for names with rules of their own, one
 /// for each list. A lookup goes from the last two labels to longer suffixes as long as there are rules about
-/// such, then back until a rule decides, so most names that no rule is about cost one access to memory a table.
+/// such, so most names that no rule is about cost one access to memory a table.
 #[derive(Debug, Default)]
 pub(crate) struct HostTable {
     /// The bits that mark the identifiers of this table's listed rules.
@@ -70,96 +64,79 @@ pub(crate) struct Decided {
 impl HostTable {
     /// The rule that decides about `host` and `port`.
     ///
-    /// COST: no allocation; one cache line a table for each label that rules reach down to, and the bytes of
-    /// the name that decides.
+    /// COST: no allocation; one line of a table for each label that rules reach down to, and the bytes of the
+    /// names that are listed.
     #[inline]
     pub(crate) fn decide(&self, host: &Host, port: Port) -> Decided {
-        let mut decided = Decided::default();
-        match host {
-            Host::Addr(addr) => decided.settle(self.addr(addr), port),
-            Host::Name(name) => {
-                let name = name.as_str().as_bytes();
-                let mut suffixes = [(0, 0); USUAL_LABELS];
-                match self.reach(name, &mut suffixes) {
-                    Some(reached) => self.decide_name(name, reached, port, &mut decided),
-                    None => self.decide_deep(name, port, &mut decided),
-                }
-            }
-        }
+        let mut decided = match host {
+            Host::Name(name) => self.decide_name(name.as_str().as_bytes(), port),
+            Host::Addr(addr) => Decided::default().or(self.addr(addr), port),
+        };
         if decided.by.is_none() && !self.any.is_empty() {
-            decided.settle(self.any(), port);
+            decided = decided.or(self.any(), port);
         }
         decided
     }
 
-    /// The suffixes of `name`, shortest first, that there may be rules about; `None` if they are too many.
+    /// From the shortest suffix to the longest that there may be rules about: each one that settles the matter
+    /// is more specific than those before it.
     #[inline]
-    fn reach<'s>(&self, name: &[u8], suffixes: &'s mut [Suffix]) -> Option<&'s [Suffix]> {
-        let mut count = 0;
+    fn decide_name(&self, name: &[u8], port: Port) -> Decided {
+        let mut decided = Decided::default();
         let mut single = true;
-        let flow = self.key.suffixes(name, |start, hash| {
+        let _ = self.key.suffixes(name, |start, hash| {
             let first = std::mem::take(&mut single);
             if first && !self.single_labels {
                 return ControlFlow::Continue(());
             }
-            let (maybe, longer) = self.glance(hash);
-            if maybe {
-                match suffixes.get_mut(count) {
-                    Some(place) => *place = (start, hash),
-                    None => return ControlFlow::Break(()),
-                }
-                count += 1;
-            }
+            let suffix = name.get(start..).unwrap_or_default();
+            let longer = self.decide_suffix(suffix, hash, start == 0, port, &mut decided);
             // Of suffixes of one label it is not noted what is below them.
             match longer || first {
                 true => ControlFlow::Continue(()),
                 false => ControlFlow::Break(()),
             }
         });
-        let full = flow.is_break() && count == suffixes.len();
-        suffixes.get(..count).filter(|_| !full)
+        decided
     }
 
-    /// Whether there may be rules about the name with this hash, and about names below it.
+    /// Lets the rules about one suffix speak; says whether there may be rules about longer ones.
     #[inline]
-    fn glance(&self, hash: u64) -> (bool, bool) {
-        let passes = self.filter.may_have(hash);
-        let (mut maybe, mut longer) = (passes, passes);
+    fn decide_suffix(
+        &self,
+        suffix: &[u8],
+        hash: u64,
+        exact: bool,
+        port: Port,
+        decided: &mut Decided,
+    ) -> bool {
+        let mut longer = false;
+        let mut listed = Listed::default();
         for list in &self.lists {
-            let (name, below) = list.table.names.glance(hash);
-            maybe |= name;
-            longer |= below;
-        }
-        (maybe, longer)
-    }
-
-    /// From the longest suffix to the shortest: the first that settles the matter is the most specific.
-    #[inline]
-    fn decide_name(&self, name: &[u8], reached: &[Suffix], port: Port, decided: &mut Decided) {
-        for &(start, hash) in reached.iter().rev() {
-            let suffix = name.get(start..).unwrap_or_default();
-            let exact = start == 0;
-            match self.place(suffix, hash) {
-                Some(place) => decided.settle(self.level(place, suffix, hash, exact), port),
-                None => {
-                    let tier = Scope::of_name(exact).tier(None);
-                    let listed = self.listed_at(suffix, hash, exact).first();
-                    decided.by = listed.map(|(rule, action)| (rule, action, tier));
-                }
-            }
-            if decided.by.is_some() {
-                return;
+            let glance = list.table.names.glance(hash);
+            longer |= glance.longer;
+            if glance.maybe
+                && let Some(id) = list.table.find(hash, suffix, exact)
+            {
+                let rule = RuleId::listed(self.mark, list.start + id);
+                listed.add(list.table.action, rule);
             }
         }
-    }
-
-    /// The same for names with more labels than people give them.
-    #[cold]
-    fn decide_deep(&self, name: &[u8], port: Port, decided: &mut Decided) {
-        let mut suffixes = [(0, 0); MOST_LABELS + 1];
-        if let Some(reached) = self.reach(name, &mut suffixes) {
-            self.decide_name(name, reached, port, decided);
+        if self.filter.may_have(hash) {
+            longer = true;
+            if let Some(place) = self.place(suffix, hash) {
+                let level = Level::new(place.slots(exact), listed, Scope::of_name(exact));
+                *decided = Decided::default().or(level, port).before(*decided);
+                return true;
+            }
         }
+        if let Some((rule, action)) = listed.first() {
+            *decided = Decided {
+                by: Some((rule, action, Scope::of_name(exact).tier(None))),
+                by_request: false,
+            };
+        }
+        longer
     }
 
     /// What lists say about `name` itself (`exact`), or about all below it.
@@ -321,8 +298,8 @@ impl Place {
 }
 
 impl Decided {
-    /// Lets the rules of a name speak, where no more specific ones have decided.
-    fn settle(&mut self, level: Level<'_>, port: Port) {
+    /// What rules say that come after those that spoke.
+    fn or(mut self, level: Level<'_>, port: Port) -> Self {
         for view in level {
             if !view.covers(port) {
                 continue;
@@ -331,8 +308,20 @@ impl Decided {
             // A block of some requests leaves the others to the next rule.
             if view.request.is_none() || view.action.is_allow() {
                 self.by = Some((view.rule, view.action, view.tier));
-                return;
+                break;
             }
+        }
+        self
+    }
+
+    /// What counts where `later` would have been asked next.
+    fn before(self, later: Self) -> Self {
+        match self.by {
+            Some(_) => self,
+            None => Self {
+                by: later.by,
+                by_request: self.by_request || later.by_request,
+            },
         }
     }
 }

@@ -100,32 +100,28 @@ impl ListTable {
 
     /// How many identifiers its rules take.
     pub(super) fn ids(&self) -> usize {
-        self.text.len() + 1
+        2 * self.names.slots()
     }
 
     /// The rule about `name`: about itself (`exact`), or about all below it.
     ///
-    /// A word that stands for two rules names the one about all below by the mark before the name.
+    /// The identifier is even for a rule about the name itself: one word of a list can stand for both.
     #[inline]
     pub(super) fn find(&self, hash: u64, name: &[u8], exact: bool) -> Option<u32> {
-        let (entry, _) = self.names.find(hash, |entry| {
+        let (_, slot) = self.names.find(hash, |entry| {
             entry.kind().covers(exact) && is(&self.text, entry, name)
         })?;
-        let back = u32::from(entry.kind() == Kind::Both && !exact);
-        Some(entry.value().saturating_sub(back))
+        Some(2 * slot as u32 + u32::from(!exact))
     }
 
     /// The rule that an identifier of [`ListTable::find`] names, as if it stood alone.
     pub(super) fn rule(&self, id: u32, mark: ListMark) -> Option<Rule> {
-        let at = id as usize;
-        let marked = matches!(self.text.as_bytes().get(at)?, b'.' | b'|');
-        let start = at + usize::from(marked);
+        let start = self.names.at(id as usize / 2)?.value() as usize;
         let text = name_at(&self.text, start);
         let name = HostName::parse(text).ok()?;
-        let below = marked || self.text.get(..start)?.ends_with("*.");
-        let scope = match below {
-            true => HostScope::Below(name),
-            false => HostScope::Exact(Host::Name(name)),
+        let scope = match id % 2 {
+            0 => HostScope::Exact(Host::Name(name)),
+            _ => HostScope::Below(name),
         };
         let pattern = HostPattern { scope, ports: None };
         Some(Rule {
@@ -158,16 +154,21 @@ fn is(text: &str, entry: Entry, name: &[u8]) -> bool {
 /// Equality of two texts of one length. Names are short, and a call of the library's costs more than the look.
 #[inline]
 fn same(left: &[u8], right: &[u8]) -> bool {
-    let (lefts, rights) = (left.as_chunks::<8>(), right.as_chunks::<8>());
-    let words = lefts.0.iter().zip(rights.0);
-    let differ = words.fold(0, |differ, (left, right)| {
-        differ | u64::from_le_bytes(*left) ^ u64::from_le_bytes(*right)
-    });
-    let rest = match (left.last_chunk::<8>(), right.last_chunk::<8>()) {
-        (Some(left), Some(right)) => left == right,
-        _ => lefts.1 == rights.1,
-    };
-    differ == 0 && rest
+    match (ends::<8>(left), ends::<8>(right)) {
+        // The first eight and the last eight bytes overlap, or meet, or leave what is between to the library.
+        (Some(lefts), Some(rights)) if left.len() <= 16 => lefts == rights,
+        (Some(_), Some(_)) => match (ends::<16>(left), ends::<16>(right)) {
+            (Some(lefts), Some(rights)) if left.len() <= 32 => lefts == rights,
+            _ => left == right,
+        },
+        _ => left == right,
+    }
+}
+
+/// The first and the last bytes of a text.
+#[inline]
+fn ends<const N: usize>(text: &[u8]) -> Option<[&[u8; N]; 2]> {
+    Some([text.first_chunk()?, text.last_chunk()?])
 }
 
 /// The canonical name that starts at `offset`.
