@@ -324,3 +324,59 @@ impl HostError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the short way takes, told by the long one.
+    fn is_plain(name: &str) -> bool {
+        canonical_name(name, name).is_ok_and(|canonical| canonical == name)
+            && !LOCALHOST_ALIASES.contains(&name)
+            && name.split('.').all(|label| !label.starts_with("xn--"))
+            && name
+                .rsplit('.')
+                .next()
+                .is_some_and(|last| !last.starts_with(|first: char| first.is_ascii_digit()))
+    }
+
+    #[test]
+    fn the_short_way_takes_what_the_long_one_leaves_as_it_is() {
+        let alphabet = ["a", "z", "0", "9", "-", ".", "A", "_", "xn--", "é"];
+        let mut names = vec![String::new()];
+        let mut longest = names.clone();
+        for _ in 0..5 {
+            longest = longest
+                .iter()
+                .flat_map(|name| alphabet.map(|piece| format!("{name}{piece}")))
+                .collect();
+            names.extend_from_slice(&longest);
+        }
+        for bytes in [62, 63, 64, 65] {
+            let label = "a".repeat(bytes);
+            names.extend([
+                label.clone(),
+                format!("{label}.b"),
+                format!("b.{label}"),
+                format!("b.{label}.b"),
+            ]);
+        }
+        let half = format!("{0}.{0}", "a".repeat(63));
+        for bytes in [124, 125, 126, 127] {
+            let rest = format!("{}.{}", "b".repeat(62), "b".repeat(bytes - 63));
+            names.push(format!("{half}.{rest}"));
+        }
+        names.extend(LOCALHOST_ALIASES.map(str::to_owned));
+        names.extend(["a.docker.internal".into(), "docker.internal".into()]);
+        for name in names {
+            assert_eq!(is_plainly_canonical(&name), is_plain(&name), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn only_literals_are_addresses() {
+        for (text, expected) in [("a.test", false), ("1.2.3.4", true), ("[::1]", true)] {
+            assert_eq!(Host::parse(text).unwrap().is_addr(), expected, "{text}");
+        }
+    }
+}
