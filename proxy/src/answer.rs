@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use crate::cause::Cause;
@@ -15,6 +15,7 @@ use crate::headers::{self, Trailers};
 use crate::http1::guard::Busy;
 use crate::record::Record;
 use crate::stall::Stall;
+use crate::upstream::answer::OriginBody;
 use crate::upstream::body::Expecting;
 use crate::upstream::pool::Lease;
 
@@ -28,11 +29,11 @@ pub(crate) enum Answer {
 
 /// An origin's body on its way to the client.
 pub(crate) struct OriginAnswer {
-    pub(crate) body: Incoming,
+    pub(crate) body: OriginBody,
     pub(crate) trailers: Trailers,
     /// Taken when the body is over.
     pub(crate) record: Option<Record>,
-    /// Taken when the body is over; dropped, and with it the connection, when the body is not read to its end.
+    /// Where the connection in `body` goes when the body is over; if it is not read to its end, nowhere.
     pub(crate) lease: Option<Lease>,
     /// Alive while the answer is read; its end lets a held-back request body go.
     pub(crate) expect: Option<Expecting>,
@@ -40,6 +41,8 @@ pub(crate) struct OriginAnswer {
     pub(crate) scrub: Option<Box<Scrubber>>,
     /// Trailers that wait for bytes that were held back.
     pub(crate) after: Option<Frame<Bytes>>,
+    /// Why the body ended early, while what came before is being written.
+    pub(crate) broken: Option<Cause>,
     pub(crate) idle: Idle,
     /// Only over HTTP/2.
     pub(crate) stall: Option<Arc<Stall>>,
@@ -58,6 +61,10 @@ impl OriginAnswer {
     ) -> Poll<Option<Result<Frame<Bytes>, Truncated>>> {
         if let Some(after) = self.after.take() {
             return Poll::Ready(Some(Ok(after)));
+        }
+        if let Some(cause) = self.broken.take() {
+            self.fail(&cause);
+            return Poll::Ready(Some(Err(Truncated)));
         }
         let frame = match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(frame) => frame,
@@ -81,8 +88,10 @@ impl OriginAnswer {
                 Poll::Ready(held.map(|held| Ok(Frame::data(held))))
             }
             Some(Err(error)) => {
-                self.fail(&Cause::Closed(error.to_string()));
-                Poll::Ready(Some(Err(Truncated)))
+                // hyper drops what it has not written yet when a body fails, and writes it when one is waited for.
+                self.broken = Some(Cause::Closed(error.to_string()));
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
             Some(Ok(frame)) => match self.count(&frame) {
                 Err(cause) => {
@@ -142,12 +151,10 @@ impl OriginAnswer {
 
     /// The body is over.
     pub(crate) fn complete(&mut self) {
-        let lease = self.lease.take();
+        if let (Some(lease), Some(wire)) = (self.lease.take(), self.body.release()) {
+            lease.give_back(wire);
+        }
         if let Some(record) = self.record.take() {
-            // An answer that came before the whole request leaves a connection on which request bytes are owed.
-            if let Some(lease) = lease.filter(|_| record.traffic().is_sent()) {
-                lease.give_back();
-            }
             record.done();
         }
         self.expect = None;

@@ -28,7 +28,9 @@ use crate::route::upgraded::{self, Sides};
 use crate::session::{Panics, Session};
 use crate::stall::Stall;
 use crate::terms;
+use crate::upstream::answer::OriginBody;
 use crate::upstream::body::{Expect, Expecting, RequestBody};
+use crate::upstream::http1::AnswerError;
 use crate::upstream::pool::{Key, Lease};
 use crate::upstream::send::send;
 use crate::upstream::sender::Protocol;
@@ -47,7 +49,9 @@ pub(crate) async fn answer(
         return page;
     }
     let (format, version) = (Format::of(request.headers()), request.version());
-    let asked = session.scope.asked(request.uri(), request.headers());
+    let asked = session
+        .scope
+        .asked(request.uri(), request.headers(), &session.last);
     let mut record = context
         .recorder
         .begin(request.method().as_str(), &url(&asked, request.uri()));
@@ -104,9 +108,12 @@ pub(crate) fn refuse(context: &Context, cause: &Cause) -> Response<Answer> {
 }
 
 /// Scheme, host and path; never the query.
-fn url(asked: &Result<Asked, Cause>, uri: &Uri) -> String {
+fn url(asked: &Result<Arc<Asked>, Cause>, uri: &Uri) -> String {
     match asked {
-        Ok(asked) => [asked.scheme(), "://", &asked.authority(), uri.path()].concat(),
+        Ok(asked) => {
+            let authority = asked.authority().to_str().unwrap_or_default();
+            [asked.scheme(), "://", authority, uri.path()].concat()
+        }
         Err(_) => format!(
             "{}{}",
             uri.authority().map_or("", |authority| authority.as_str()),
@@ -117,7 +124,7 @@ fn url(asked: &Result<Asked, Cause>, uri: &Uri) -> String {
 
 enum Exchanged {
     Answer {
-        response: Response<Incoming>,
+        response: Response<OriginBody>,
         lease: Lease,
         expect: Option<Expecting>,
         scrub: Option<Box<Scrubber>>,
@@ -199,7 +206,7 @@ async fn exchange(
         tls: asked.tls,
         protocol,
     };
-    let (response, connection) = send(context, &route, &key, request, record).await?;
+    let (response, permit) = send(context, &route, &key, request, expect.as_ref(), record).await?;
     if let Some(expect) = &expect {
         expect.send_if_modified(|expect| {
             *expect == Expect::Waiting && {
@@ -208,7 +215,9 @@ async fn exchange(
             }
         });
     }
-    check(&response)?;
+    if let OriginBody::Http2(_) = response.body() {
+        check(response.headers())?;
+    }
     record.answered(response.status().as_u16());
     if response.status() == StatusCode::UNAUTHORIZED {
         context.credentials.refused(&injections).await;
@@ -222,7 +231,7 @@ async fn exchange(
             let lease = Lease {
                 pool: context.pool.clone(),
                 key,
-                connection,
+                permit,
             };
             Ok(Exchanged::Answer {
                 response,
@@ -256,15 +265,14 @@ fn rebuild(
     upgrade: bool,
     traffic: &Arc<Traffic>,
 ) -> Result<(Request<RequestBody>, Option<Expecting>), Cause> {
-    let (parts, body) = request.into_parts();
-    let host = HeaderValue::try_from(asked.authority())
-        .map_err(|error| Cause::Target(error.to_string()))?;
+    let (mut parts, body) = request.into_parts();
     let expects = parts
         .headers
         .get(header::EXPECT)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     let trailers = Trailers::of(&parts.headers);
-    let mut fields = headers::request(parts.headers, host);
+    headers::request(&mut parts.headers, asked.authority().clone());
+    let fields = &mut parts.headers;
     if parts.version == Version::HTTP_2
         && fields.remove(header::CONTENT_LENGTH).is_some()
         && let Some(length) = body.size_hint().exact()
@@ -273,7 +281,7 @@ fn rebuild(
         fields.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
     if upgrade {
-        headers::set_upgrade(&mut fields);
+        headers::set_upgrade(fields);
     }
     let mut body = RequestBody::new(body, trailers, traffic.clone());
     let mut expect = None;
@@ -283,18 +291,11 @@ fn rebuild(
         body = body.held(receiver, EXPECT_PATIENCE);
         expect = Some(Arc::new(sender));
     }
-    let mut rebuilt = Request::new(body);
-    *rebuilt.method_mut() = parts.method;
-    *rebuilt.uri_mut() = origin_form(&parts.uri);
-    *rebuilt.version_mut() = Version::HTTP_11;
-    *rebuilt.headers_mut() = fields;
-    if let Some(expect) = expect.clone() {
-        hyper::ext::on_informational(&mut rebuilt, move |response| {
-            if response.status() == StatusCode::CONTINUE {
-                expect.send_replace(Expect::Continue);
-            }
-        });
-    }
+    parts.uri = origin_form(&parts.uri);
+    parts.version = Version::HTTP_11;
+    // What the proxy and its libraries noted there is not for the origin.
+    parts.extensions.clear();
+    let rebuilt = Request::from_parts(parts, body);
     Ok((rebuilt, expect))
 }
 
@@ -306,54 +307,37 @@ fn origin_form(uri: &Uri) -> Uri {
     Uri::from(path)
 }
 
-/// Refuses answers that two parsers could read differently.
-fn check(response: &Response<Incoming>) -> Result<(), Cause> {
-    let fields = response.headers();
-    let count = |name| fields.get_all(name).iter().count();
-    let bad = |what: &str| Err(Cause::BadAnswer(what.to_owned()));
-    let encodings = count(header::TRANSFER_ENCODING);
-    if encodings > 0 && count(header::CONTENT_LENGTH) > 0 {
-        return bad("`Content-Length` and `Transfer-Encoding` are both present");
+/// Refuses an answer over HTTP/2 whose fields could not be said again in HTTP/1 without doubt.
+fn check(fields: &HeaderMap) -> Result<(), Cause> {
+    let mut lengths = fields.get_all(header::CONTENT_LENGTH).iter();
+    let plain = lengths
+        .next()
+        .is_none_or(|length| head::decimal(length.as_bytes()).is_some());
+    match plain && lengths.next().is_none() {
+        true => Ok(()),
+        false => Err(Cause::BadAnswer(AnswerError::ContentLength.to_string())),
     }
-    if count(header::CONTENT_LENGTH) > 1 {
-        return bad("`Content-Length` is there twice");
-    }
-    let length = fields.get(header::CONTENT_LENGTH);
-    if length.is_some_and(|length| head::decimal(length.as_bytes()).is_none()) {
-        return bad("`Content-Length` is no plain number");
-    }
-    let chunked = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
-    if encodings > 1
-        || !fields
-            .get_all(header::TRANSFER_ENCODING)
-            .iter()
-            .all(chunked)
-    {
-        return bad("`Transfer-Encoding` is not `chunked`");
-    }
-    if encodings == 1 && response.version() != Version::HTTP_11 {
-        return bad("`Transfer-Encoding` in HTTP/1.0");
-    }
-    Ok(())
 }
 
 fn switch(
-    mut response: Response<Incoming>,
+    response: Response<OriginBody>,
     client: OnUpgrade,
     route: &Route,
 ) -> Result<Exchanged, Cause> {
-    let asked: HeaderMap = response.headers().clone();
-    if headers::upgrade(&asked) != Upgrade::WebSocket {
+    if headers::upgrade(response.headers()) != Upgrade::WebSocket {
         return Err(Cause::BadAnswer(
             "an upgrade to another protocol than asked for".into(),
         ));
     }
-    let origin = hyper::upgrade::on(&mut response);
+    let (mut parts, body) = response.into_parts();
+    let origin = body.into_upgraded();
+    let origin = origin.ok_or_else(|| Cause::BadAnswer("an upgrade within HTTP/2".into()))?;
     let permit = route.permits.first().cloned();
     let mut switched = Response::new(());
     *switched.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    *switched.headers_mut() = headers::answer(asked);
-    headers::set_upgrade(switched.headers_mut());
+    headers::answer(&mut parts.headers);
+    headers::set_upgrade(&mut parts.headers);
+    *switched.headers_mut() = parts.headers;
     Ok(Exchanged::Upgraded {
         response: switched,
         sides: Sides {
@@ -367,7 +351,7 @@ fn switch(
 /// The answer as the client gets it.
 fn stream(
     context: &Context,
-    response: Response<Incoming>,
+    response: Response<OriginBody>,
     lease: Lease,
     expect: Option<Expecting>,
     scrub: Option<Box<Scrubber>>,
@@ -388,6 +372,7 @@ fn stream(
         expect,
         scrub,
         after: None,
+        broken: None,
         idle: Idle::new(context.limits.body_idle),
         stall: Stall::current(),
         busy: Some(busy),
@@ -402,6 +387,7 @@ fn stream(
         Answer::Origin(Box::new(origin))
     });
     *answer.status_mut() = parts.status;
-    *answer.headers_mut() = headers::answer(parts.headers);
+    headers::answer(&mut parts.headers);
+    *answer.headers_mut() = parts.headers;
     answer
 }

@@ -1,7 +1,9 @@
 //! Which target a request is for.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use http::uri::{Authority, Scheme};
-use http::{HeaderMap, Uri, header};
+use http::{HeaderMap, HeaderValue, Uri, header};
 use policy_lang::{Host, Port, Target};
 
 use crate::cause::Cause;
@@ -21,20 +23,54 @@ pub(crate) enum Scope {
 }
 
 /// A request's target, with its scheme.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Asked {
     pub(crate) target: Target,
     pub(crate) tls: bool,
+    authority: HeaderValue,
 }
 
 impl Asked {
+    fn new(target: Target, tls: bool) -> Result<Self, Cause> {
+        let authority = HeaderValue::try_from(authority(&target, tls))
+            .map_err(|error| Cause::Target(error.to_string()))?;
+        Ok(Self {
+            target,
+            tls,
+            authority,
+        })
+    }
+
     pub(crate) fn scheme(&self) -> &'static str {
         if self.tls { "https" } else { "http" }
     }
 
     /// The host and, where it is not the scheme's own, the port: what goes into `Host` and into the log.
-    pub(crate) fn authority(&self) -> String {
-        authority(&self.target, self.tls)
+    pub(crate) fn authority(&self) -> &HeaderValue {
+        &self.authority
+    }
+}
+
+/// What was asked for last on a connection, which is mostly what is asked for next.
+#[derive(Debug, Default)]
+pub(crate) struct Last(Mutex<Option<(String, Arc<Asked>)>>);
+
+impl Last {
+    /// What `spelled` came to if it was asked for last, and otherwise what `judge` makes of it.
+    fn or(
+        &self,
+        spelled: &str,
+        judge: impl FnOnce() -> Result<Asked, Cause>,
+    ) -> Result<Arc<Asked>, Cause> {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some((known, asked)) if known == spelled => Ok(asked.clone()),
+            _ => {
+                let asked = Arc::new(judge()?);
+                *last = Some((spelled.to_owned(), asked.clone()));
+                Ok(asked)
+            }
+        }
     }
 }
 
@@ -50,15 +86,20 @@ pub(crate) fn authority(target: &Target, tls: bool) -> String {
 
 impl Scope {
     /// The target of a request with this `uri` and these `fields`.
-    pub(crate) fn asked(&self, uri: &Uri, fields: &HeaderMap) -> Result<Asked, Cause> {
+    pub(crate) fn asked(
+        &self,
+        uri: &Uri,
+        fields: &HeaderMap,
+        last: &Last,
+    ) -> Result<Arc<Asked>, Cause> {
         match self {
-            Self::Proxy => absolute(uri, fields),
-            Self::Inside { target, tls } => inside(uri, fields, target, *tls),
+            Self::Proxy => absolute(uri, fields, last),
+            Self::Inside { target, tls } => inside(uri, fields, target, *tls, last),
         }
     }
 }
 
-fn absolute(uri: &Uri, fields: &HeaderMap) -> Result<Asked, Cause> {
+fn absolute(uri: &Uri, fields: &HeaderMap, last: &Last) -> Result<Arc<Asked>, Cause> {
     let scheme = uri.scheme().ok_or(Cause::NotProxied)?;
     if *scheme != Scheme::HTTP {
         return Err(Cause::Scheme(scheme.to_string()));
@@ -66,10 +107,9 @@ fn absolute(uri: &Uri, fields: &HeaderMap) -> Result<Asked, Cause> {
     let authority = uri
         .authority()
         .ok_or_else(|| Cause::Target("the request names no host".into()))?;
-    let asked = Asked {
-        target: target_of(authority.as_str(), default_port(false))?,
-        tls: false,
-    };
+    let asked = last.or(authority.as_str(), || {
+        Asked::new(target_of(authority.as_str(), default_port(false))?, false)
+    })?;
     // RFC 9112 §3.2.2 would have us ignore the field. Two names in one request are refused instead: somebody is being fooled.
     if let Some(host) = host(fields)?
         && host != authority.as_str()
@@ -82,7 +122,13 @@ fn absolute(uri: &Uri, fields: &HeaderMap) -> Result<Asked, Cause> {
     Ok(asked)
 }
 
-fn inside(uri: &Uri, fields: &HeaderMap, target: &Target, tls: bool) -> Result<Asked, Cause> {
+fn inside(
+    uri: &Uri,
+    fields: &HeaderMap,
+    target: &Target,
+    tls: bool,
+    last: &Last,
+) -> Result<Arc<Asked>, Cause> {
     let default = default_port(tls);
     let named = [uri.authority().map(Authority::as_str), host(fields)?];
     let unlike = |name: &&str| !is_spelled(name, target);
@@ -104,10 +150,8 @@ fn inside(uri: &Uri, fields: &HeaderMap, target: &Target, tls: bool) -> Result<A
             connected: target.to_string(),
         });
     }
-    Ok(Asked {
-        target: target.clone(),
-        tls,
-    })
+    // However it was spelled, there is one target here.
+    last.or("", || Asked::new(target.clone(), tls))
 }
 
 /// Whether `name` is the host of `target`, alone or with its port, letter for letter. COST: spares most requests a parser,
@@ -174,9 +218,10 @@ mod tests {
             fields.insert(header::HOST, host.parse().unwrap());
         }
         let asked = scope
-            .asked(&uri, &fields)
+            .asked(&uri, &fields, &Last::default())
             .map_err(|cause| cause.facts().code)?;
-        Ok(format!("{} {}", asked.target, asked.authority()))
+        let authority = asked.authority().to_str().unwrap();
+        Ok(format!("{} {authority}", asked.target))
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::exchange;
 use crate::gate::Permit;
 use crate::http1::guard::{Guard, Shared};
 use crate::http1::head::HeadError;
-use crate::request::Scope;
+use crate::request::{Last, Scope};
 use crate::stage::Stage;
 use crate::stall;
 
@@ -49,6 +49,7 @@ const PING_PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Session {
     pub(crate) context: Arc<Context>,
     pub(crate) scope: Scope,
+    pub(crate) last: Last,
     pub(crate) shared: Arc<Shared>,
     /// The permission behind what the connection does now.
     permit: Mutex<Option<Permit>>,
@@ -65,6 +66,7 @@ impl Session {
         Self {
             context,
             scope,
+            last: Last::default(),
             shared,
             permit: Mutex::new(permit),
             revoked: Arc::default(),

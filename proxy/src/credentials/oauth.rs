@@ -206,7 +206,7 @@ async fn post(
         tls: true,
         protocol: Protocol::Http1,
     };
-    let (response, _) = send(context, &route, &key, request, record).await?;
+    let (response, _) = send(context, &route, &key, request, None, record).await?;
     let status = response.status();
     record.answered(status.as_u16());
     if !status.is_success() {

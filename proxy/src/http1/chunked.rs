@@ -72,6 +72,38 @@ impl Chunked {
         Ok(at)
     }
 
+    /// Reads framing on, up to a chunk's data or the end of the body, and gathers trailer lines with their ends. Returns
+    /// how many bytes of `input` that were.
+    pub(crate) fn scan_framing(
+        &mut self,
+        input: &[u8],
+        trailers: &mut Vec<u8>,
+    ) -> Result<usize, BadChunk> {
+        let mut at = 0;
+        for &byte in input {
+            if matches!(self, Self::Data { .. } | Self::Done) {
+                break;
+            }
+            let next = self.step(byte).ok_or(BadChunk)?;
+            if matches!(next, Self::Trailer { .. } | Self::TrailerEnd { .. })
+                || matches!(self, Self::TrailerEnd { .. })
+            {
+                trailers.push(byte);
+            }
+            *self = next;
+            at += 1;
+        }
+        Ok(at)
+    }
+
+    /// How much of a chunk's data comes next.
+    pub(crate) fn data_left(&self) -> usize {
+        match self {
+            Self::Data { left } => usize::try_from(*left).unwrap_or(usize::MAX),
+            _ => 0,
+        }
+    }
+
     /// The state after one framing byte.
     fn step(self, byte: u8) -> Option<Self> {
         Some(match (self, byte) {

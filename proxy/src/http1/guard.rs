@@ -169,7 +169,7 @@ impl<I: AsyncRead + Unpin> Guard<I> {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Option<(usize, Result<Head, HeadError>)>>> {
         loop {
-            match head::end(&self.kept, self.looked) {
+            match head::end(&self.kept, self.looked, head::MAX_BYTES) {
                 Ok(Some(end)) => {
                     let verdict = head::check(self.kept.get(..end).unwrap_or_default());
                     return Poll::Ready(Ok(Some((end, verdict))));

@@ -2,6 +2,8 @@
 
 use std::str;
 
+use memchr::{memchr, memchr_iter};
+
 /// Longest head, request line and all fields.
 pub(crate) const MAX_BYTES: usize = 32 * 1024;
 
@@ -70,15 +72,13 @@ pub(crate) enum HeadError {
     LateConnect,
 }
 
-/// Where the head in `bytes` ends, if it does. `from` is how far an earlier call has looked.
+/// Where the head in `bytes` ends, if it does. `from` is how far an earlier call has looked; more than `most` bytes
+/// without an end are an error.
 ///
 /// A line feed without its carriage return is an error at once: the sender might never send an empty line we accept.
-pub(crate) fn end(bytes: &[u8], from: usize) -> Result<Option<usize>, HeadError> {
+pub(crate) fn end(bytes: &[u8], from: usize, most: usize) -> Result<Option<usize>, HeadError> {
     let mut at = from.saturating_sub(3);
-    while let Some(offset) = bytes
-        .get(at..)
-        .and_then(|rest| rest.iter().position(|&byte| byte == b'\n'))
-    {
+    while let Some(offset) = bytes.get(at..).and_then(|rest| memchr(b'\n', rest)) {
         let feed = at + offset;
         let line = bytes.get(..feed).unwrap_or_default();
         if line.last() != Some(&b'\r') {
@@ -89,7 +89,7 @@ pub(crate) fn end(bytes: &[u8], from: usize) -> Result<Option<usize>, HeadError>
         }
         at = feed + 1;
     }
-    match bytes.len() > MAX_BYTES {
+    match bytes.len() > most {
         true => Err(HeadError::TooLarge),
         false => Ok(None),
     }
@@ -100,7 +100,7 @@ pub(crate) fn check(head: &[u8]) -> Result<Head, HeadError> {
     let text = head
         .strip_suffix(b"\r\n\r\n")
         .ok_or(HeadError::RequestLine)?;
-    let mut lines = Lines(Some(text));
+    let mut lines = Lines::new(text);
     let (method, version) = request_line(lines.next().ok_or(HeadError::RequestLine)?)?;
     let mut fields = Fields {
         version,
@@ -120,14 +120,21 @@ pub(crate) fn check(head: &[u8]) -> Result<Head, HeadError> {
 }
 
 /// Lines between CR LF. A CR or LF left inside a line is refused with the other control characters.
-struct Lines<'a>(Option<&'a [u8]>);
+pub(crate) struct Lines<'a>(Option<&'a [u8]>);
+
+impl<'a> Lines<'a> {
+    pub(crate) fn new(text: &'a [u8]) -> Self {
+        Self(Some(text))
+    }
+}
 
 impl<'a> Iterator for Lines<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
         let rest = self.0?;
-        match rest.windows(2).position(|pair| pair == b"\r\n") {
+        let mut ends = memchr_iter(b'\n', rest).filter_map(|feed| feed.checked_sub(1));
+        match ends.find(|end| rest.get(*end) == Some(&b'\r')) {
             Some(end) => {
                 self.0 = rest.get(end + 2..);
                 rest.get(..end)
@@ -184,9 +191,9 @@ fn request_line(line: &[u8]) -> Result<(Method, Version), HeadError> {
 /// other ones.
 pub(crate) fn is_target(target: &[u8]) -> bool {
     !target.is_empty()
-        && target
-            .iter()
-            .all(|byte| matches!(byte, 0x21..=0x7e) && !b"#\\<>\"".contains(byte))
+        && target.iter().all(|byte| {
+            matches!(byte, 0x21..=0x7e) && !matches!(byte, b'#' | b'\\' | b'<' | b'>' | b'"')
+        })
 }
 
 fn field(line: &[u8]) -> Result<(&[u8], &[u8]), HeadError> {
@@ -202,13 +209,17 @@ fn field(line: &[u8]) -> Result<(&[u8], &[u8]), HeadError> {
     if !is_token(name) {
         return Err(HeadError::Field);
     }
-    if !value
-        .iter()
-        .all(|&byte| byte == b'\t' || (byte >= 0x20 && byte != 0x7f))
-    {
+    if !is_text(value) {
         return Err(HeadError::BadByte);
     }
     Ok((name, trim(value)))
+}
+
+/// What may be in a field's value (RFC 9110 §5.5) or a reason phrase: no control characters.
+pub(crate) fn is_text(bytes: &[u8]) -> bool {
+    // COST: without a way out before the end, so that it runs on many bytes at once.
+    let bad = |byte: u8| (byte < 0x20 && byte != b'\t') | (byte == 0x7f);
+    !bytes.iter().fold(false, |any, &byte| any | bad(byte))
 }
 
 /// What the fields say about framing and destination.
@@ -278,10 +289,14 @@ fn connection(value: &[u8]) -> Result<(), HeadError> {
 
 /// RFC 9110 §5.6.2.
 fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty()
-        && bytes
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
+    let is_tchar = |byte: &u8| {
+        byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~'
+            )
+    };
+    !bytes.is_empty() && bytes.iter().all(is_tchar)
 }
 
 /// The bytes of `host[:port]` and nothing else; what they mean is [`policy_lang::Target`]'s business.
@@ -299,7 +314,7 @@ pub(crate) fn decimal(value: &[u8]) -> Option<u64> {
     str::from_utf8(value).ok().filter(|_| plain)?.parse().ok()
 }
 
-fn trim(mut value: &[u8]) -> &[u8] {
+pub(crate) fn trim(mut value: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
         value = rest;
     }
@@ -311,7 +326,7 @@ mod tests {
     use super::*;
 
     fn verdict(head: &str) -> Result<Head, HeadError> {
-        match end(head.as_bytes(), 0)? {
+        match end(head.as_bytes(), 0, MAX_BYTES)? {
             Some(end) => check(&head.as_bytes()[..end]),
             None => panic!("no end: {head:?}"),
         }
@@ -481,22 +496,28 @@ mod tests {
         assert!(with(&fields(MAX_FIELDS - 1)).is_ok());
         assert_eq!(with(&fields(MAX_FIELDS)), Err(HeadError::TooManyFields));
         let endless = vec![b'x'; MAX_BYTES + 1];
-        assert_eq!(end(&endless, 0), Err(HeadError::TooLarge));
-        assert_eq!(end(&endless[..MAX_BYTES], 0), Ok(None));
+        assert_eq!(end(&endless, 0, MAX_BYTES), Err(HeadError::TooLarge));
+        assert_eq!(end(&endless[..MAX_BYTES], 0, MAX_BYTES), Ok(None));
     }
 
     #[test]
     fn the_end_is_found_however_the_bytes_arrive() {
         let head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nrest";
         for cut in 0..head.len() - 4 {
-            let first = end(&head[..cut], 0).unwrap();
+            let first = end(&head[..cut], 0, MAX_BYTES).unwrap();
             assert_eq!(
-                first.or_else(|| end(head, cut).unwrap()),
+                first.or_else(|| end(head, cut, MAX_BYTES).unwrap()),
                 Some(head.len() - 4),
                 "{cut}"
             );
         }
-        assert_eq!(end(b"GET / HTTP/1.1\n", 0), Err(HeadError::BadByte));
-        assert_eq!(end(b"GET / HTTP/1.1\r\n\n", 0), Err(HeadError::BadByte));
+        assert_eq!(
+            end(b"GET / HTTP/1.1\n", 0, MAX_BYTES),
+            Err(HeadError::BadByte)
+        );
+        assert_eq!(
+            end(b"GET / HTTP/1.1\r\n\n", 0, MAX_BYTES),
+            Err(HeadError::BadByte)
+        );
     }
 }

@@ -33,6 +33,8 @@ pub(crate) enum BodyError {
     Client(#[from] hyper::Error),
     #[error("the origin answered without asking for the body")]
     Unwanted,
+    #[error("the client's body is not as long as it was said to be")]
+    Length,
     #[error("a budget of the policy is used up")]
     Budget,
 }
@@ -99,6 +101,15 @@ impl RequestBody {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.inner.is_none() && self.whole.is_none()
+    }
+
+    /// Whether it waits for the origin's word.
+    pub(crate) fn is_held(&self) -> bool {
+        self.hold.is_some()
+    }
+
+    pub(crate) fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
     }
 
     /// Waits for the origin's word before the first byte, at most for `patience`.

@@ -1,12 +1,14 @@
 //! From a route to a connection that takes requests: a kept one, or a new one.
 
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::body::RequestBody;
+use super::http1::{Form, Wire};
 use super::pool::{Connection, Key};
 use super::sender::{Protocol, Sender};
+use super::stream::Stream;
 use super::through::{Reached, reach};
 use crate::audit::Stage;
 use crate::cause::Cause;
@@ -14,8 +16,8 @@ use crate::context::Context;
 use crate::gate::{Permit, Route};
 use crate::record::Record;
 
-/// Bytes of an answer's head, and of body read ahead of the client.
-const READ_BUFFER: usize = 64 * 1024;
+/// Bytes of a request's body that wait to be written to one stream.
+const SEND_BUFFER: usize = 64 * 1024;
 
 /// Flow-control windows of HTTP/2. COST: what a client that stops reading makes the proxy hold, at most.
 const STREAM_WINDOW: u32 = 512 * 1024;
@@ -56,7 +58,7 @@ pub(crate) async fn fresh(
         permit,
         absolute,
     } = reach(context, route, key.tls, record).await?;
-    let sender = if key.tls {
+    let mut sender = if key.tls {
         record.stage(Stage::Handshake);
         let stream = context
             .connector
@@ -73,17 +75,24 @@ pub(crate) async fn fresh(
             context.mirror.learn(&route.target, protocol);
         }
         match protocol {
-            Protocol::Http1 => over_http1(stream).await,
-            Protocol::Http2 => over_http2(stream).await,
+            Protocol::Http1 => {
+                Sender::Http1(Wire::new(Stream::Tls(Box::new(stream)), Form::Origin))
+            }
+            Protocol::Http2 => over_http2(stream)
+                .await
+                .map_err(|error| Cause::Closed(error.to_string()))?,
         }
     } else {
-        let sender = over_http1(stream).await;
-        sender.map(|sender| match (sender, absolute) {
-            (Sender::Http1(sender), Some(authorization)) => Sender::Parent(sender, authorization),
-            (sender, _) => sender,
-        })
+        let form = absolute.map_or(Form::Origin, Form::Absolute);
+        Sender::Http1(Wire::new(Stream::Plain(stream), form))
     };
-    let sender = sender.map_err(|error| Cause::Closed(error.to_string()))?;
+    if let Sender::Http1(wire) = &mut sender
+        && !wire.is_quiet()
+    {
+        return Err(Cause::Closed(
+            "it spoke before it was asked, or left".into(),
+        ));
+    }
     let connection = Connection {
         sender,
         permit,
@@ -110,21 +119,11 @@ pub(crate) async fn protocol(
     let connection = Box::pin(fresh(context, route, &key, record)).await?;
     let protocol = connection.protocol();
     // A client that is then offered HTTP/1.1 only will look for it under that.
-    context.pool.give(Key { protocol, ..key }, connection);
+    if let Sender::Http1(wire) = connection.sender {
+        let key = Key { protocol, ..key };
+        context.pool.give(key, wire, connection.permit);
+    }
     Ok(protocol)
-}
-
-async fn over_http1<I>(io: I) -> hyper::Result<Sender>
-where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (sender, connection) = http1::Builder::new()
-        .max_buf_size(READ_BUFFER)
-        .handshake::<_, RequestBody>(TokioIo::new(io))
-        .await?;
-    // The task ends when the sender is dropped or the origin closes; what went wrong, the request's own future tells.
-    tokio::spawn(connection.with_upgrades());
-    Ok(Sender::Http1(sender))
 }
 
 async fn over_http2<I>(io: I) -> hyper::Result<Sender>
@@ -136,7 +135,7 @@ where
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(MAX_FIELDS_SIZE)
-        .max_send_buf_size(READ_BUFFER)
+        .max_send_buf_size(SEND_BUFFER)
         .handshake::<_, RequestBody>(TokioIo::new(io))
         .await?;
     tokio::spawn(connection);

@@ -8,6 +8,7 @@ use hyper::client::conn::http2;
 use policy_lang::Target;
 
 use super::body::RequestBody;
+use super::http1::Wire;
 use super::sender::{Protocol, Sender};
 use crate::gate::Permit;
 
@@ -42,7 +43,7 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) fn protocol(&self) -> Protocol {
         match self.sender {
-            Sender::Http1(_) | Sender::Parent(..) => Protocol::Http1,
+            Sender::Http1(_) => Protocol::Http1,
             Sender::Http2(_) => Protocol::Http2,
         }
     }
@@ -55,10 +56,24 @@ pub(crate) struct Pool(Mutex<Kept>);
 #[derive(Debug, Default)]
 struct Kept {
     /// HTTP/1: nobody uses them.
-    idle: HashMap<Key, Vec<(Connection, Instant)>>,
+    idle: HashMap<Key, Vec<Idle>>,
     total: usize,
     /// HTTP/2: anybody may use them.
     shared: HashMap<Key, Shared>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    wire: Wire,
+    permit: Permit,
+    since: Instant,
+}
+
+impl Idle {
+    /// An origin that has spoken unasked is not asked again: its bytes would be taken for the next answer.
+    fn is_usable(&mut self, stands: impl Fn(&Permit) -> bool) -> bool {
+        self.since.elapsed() < IDLE && self.wire.is_quiet() && stands(&self.permit)
+    }
 }
 
 #[derive(Debug)]
@@ -82,16 +97,16 @@ impl Pool {
     }
 
     /// Keeps a connection that has read its answer to the end. When the pool is full it is closed instead.
-    pub(crate) fn give(&self, key: Key, mut connection: Connection) {
-        if matches!(connection.sender, Sender::Http2(_)) {
-            return;
-        }
-        connection.fresh = false;
+    pub(crate) fn give(&self, key: Key, wire: Wire, permit: Permit) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let full = kept.total >= MAX_TOTAL;
         let waiting = kept.idle.entry(key).or_default();
         if !full && waiting.len() < MAX_PER_TARGET {
-            waiting.push((connection, Instant::now()));
+            waiting.push(Idle {
+                wire,
+                permit,
+                since: Instant::now(),
+            });
             kept.total += 1;
         }
     }
@@ -117,11 +132,7 @@ impl Pool {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = &mut *kept;
         kept.idle.retain(|_, waiting| {
-            waiting.retain(|(connection, since)| {
-                since.elapsed() < IDLE
-                    && !connection.sender.is_closed()
-                    && stands(&connection.permit)
-            });
+            waiting.retain_mut(|idle| idle.is_usable(&stands));
             !waiting.is_empty()
         });
         kept.total = kept.idle.values().map(Vec::len).sum();
@@ -151,33 +162,31 @@ impl Kept {
         let waiting = self.idle.get_mut(key)?;
         let mut found = None;
         let before = waiting.len();
-        while let Some((connection, since)) = waiting.pop() {
-            if since.elapsed() < IDLE
-                && !connection.sender.is_closed()
-                && stands(&connection.permit)
-            {
-                found = Some(connection);
+        while let Some(mut idle) = waiting.pop() {
+            if idle.is_usable(&stands) {
+                found = Some(Connection {
+                    sender: Sender::Http1(idle.wire),
+                    permit: idle.permit,
+                    fresh: false,
+                });
                 break;
             }
         }
         self.total = self.total.saturating_sub(before - waiting.len());
-        if waiting.is_empty() {
-            self.idle.remove(key);
-        }
         found
     }
 }
 
-/// Gives a connection back when its answer has been read, or closes it when dropped before.
+/// Where a connection goes when its answer has been read.
 #[derive(Debug)]
 pub(crate) struct Lease {
     pub(crate) pool: Arc<Pool>,
     pub(crate) key: Key,
-    pub(crate) connection: Connection,
+    pub(crate) permit: Permit,
 }
 
 impl Lease {
-    pub(crate) fn give_back(self) {
-        self.pool.give(self.key, self.connection);
+    pub(crate) fn give_back(self, wire: Wire) {
+        self.pool.give(self.key, wire, self.permit);
     }
 }

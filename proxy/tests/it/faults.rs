@@ -24,7 +24,7 @@ async fn origins_that_break_off() {
         (Reply::SendAndClose(b"".to_vec()), Some(502), "origin-closed"),
         (Reply::SendAndReset(b"".to_vec()), Some(502), "origin-closed"),
         (Reply::SendAndClose(b"HTTP/1.1 200 OK\r\ncontent-le".to_vec()), Some(502), "origin-closed"),
-        (Reply::SendAndClose(b"nonsense\r\n\r\n".to_vec()), Some(502), "origin-closed"),
+        (Reply::SendAndClose(b"nonsense\r\n\r\n".to_vec()), Some(502), "bad-answer"),
         (Reply::SendAndClose(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n".to_vec()), Some(502), "bad-answer"),
         (Reply::SendAndClose(b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n".to_vec()), Some(502), "bad-answer"),
         // Cut short: the client sees a body shorter than announced, or a chunked one without its end.

@@ -22,6 +22,7 @@ mod http2;
 mod intercept;
 mod language;
 mod names;
+mod origins;
 mod outages;
 mod pages;
 mod parents;
