@@ -146,6 +146,8 @@ impl Proxy {
         let _open = self.context.tasks.token();
         loop {
             let accepted = tokio::select! {
+                // Whoever has connected by the end is let in first.
+                biased;
                 accepted = accept.accept() => accepted,
                 () = self.context.draining.cancelled() => return Ok(()),
             };

@@ -14,8 +14,8 @@ use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-/// Bytes a pipe is asked to hold. Unprivileged users may have 1 MiB a pipe and 16 MiB together.
-const CAPACITY: usize = 256 * 1024;
+/// Bytes a pipe is asked to hold: as many as an unprivileged user may have in one.
+const CAPACITY: usize = 1024 * 1024;
 
 /// Pipes kept for the next tunnel. COST: two descriptors each.
 const KEPT: usize = 32;
@@ -34,8 +34,9 @@ fn lend() -> io::Result<Pipe> {
         return Ok(pipe);
     }
     let (reader, writer) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC)?;
-    // Refused when the user's share is used up; the default of 64 KiB then does.
-    let _ = fcntl_setpipe_size(&writer, CAPACITY);
+    // Refused when the user's share (64 MiB) is used up; less does, down to the default of 64 KiB.
+    let _ = fcntl_setpipe_size(&writer, CAPACITY)
+        .or_else(|_| fcntl_setpipe_size(&writer, CAPACITY / 4));
     Ok(Pipe { reader, writer })
 }
 

@@ -76,7 +76,7 @@ async fn connect(permit: &Permit) -> io::Result<TcpStream> {
         TcpSocket::new_v6()
     }?;
     let stream = socket.connect(address).await?;
-    if stream.local_addr()? == stream.peer_addr()? {
+    if stream.local_addr()? == address {
         // TCP lets a socket connect to itself when the port happens to be its own.
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
