@@ -13,7 +13,7 @@ pub(crate) use internal::{InternalCommand, InternalProxyArgs};
 pub(crate) use network::{
     DefaultPolicy, NetworkCommand, NetworkLogArgs, NetworkProxyArgs, Verdict,
 };
-pub(crate) use proxy::ProxyArgs;
+pub(crate) use proxy::{AddClientArgs, Listen, ProxyArgs, ProxyCommand};
 pub(crate) use sandbox::{
     CreateArgs, ExecArgs, IsolationArg, LsArgs, NamesArgs, PullTemplate, RunArgs, SandboxOptions,
     TemplateOptions,

@@ -1,15 +1,13 @@
 //! The processes of a running sandbox. They are this program, started by its supervisor.
 
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use proxy::credentials::Handover;
 use proxy::parent::Parents;
-use proxy::{Accept, Options, Proxy};
+use proxy::{Options, Proxy};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinSet;
 
+use super::running::Running;
 use crate::args::{InternalCommand, InternalProxyArgs};
 use crate::channel::Channel;
 use crate::report::{Failure, Outcome};
@@ -40,7 +38,11 @@ fn proxy(args: InternalProxyArgs) -> Outcome {
         let proxy = Proxy::start(options)
             .await
             .map_err(|error| Failure::of(&error).maybe_help(error.help()))?;
-        until_told_to_stop(proxy, vec![Channel::new(args.channel)]).await
+        let channel = Channel::new(args.channel);
+        let serving = tokio::spawn(proxy.clone().serve(channel));
+        let stopped = Running::One(proxy).until_told_to_stop().await;
+        serving.abort();
+        stopped
     })
 }
 
@@ -63,24 +65,4 @@ fn keep_memory_private() -> Result<(), Failure> {
     vmshim::confine::no_core_files().map_err(|error| Failure::of(&error))?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(|errno| Failure::doing("cannot close the process's memory", &errno))
-}
-
-/// Serves until SIGTERM or SIGINT, then lets what is under way finish.
-pub(super) async fn until_told_to_stop<A>(proxy: Arc<Proxy>, listeners: Vec<A>) -> Outcome
-where
-    A: Accept + Send + 'static,
-{
-    let watch = |kind| signal(kind).map_err(|error| Failure::doing("cannot watch signals", &error));
-    let mut terminate = watch(SignalKind::terminate())?;
-    let mut interrupt = watch(SignalKind::interrupt())?;
-    let mut serving = JoinSet::new();
-    for listener in listeners {
-        serving.spawn(Arc::clone(&proxy).serve(listener));
-    }
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    proxy.shutdown().await;
-    Ok(ExitCode::SUCCESS)
 }

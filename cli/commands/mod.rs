@@ -18,6 +18,7 @@ mod proxy;
 mod reset;
 mod rm;
 mod run;
+mod running;
 mod save;
 mod stop;
 mod template;

@@ -33,6 +33,10 @@ pub(crate) enum Cause {
     NotHttp,
     /// TLS with the client failed; often it does not trust the sandbox's authority.
     ClientTls(String),
+    /// Nobody knows who asks: no user name and password, or not the right ones.
+    Unidentified,
+    /// The client is known, and there is no policy for it.
+    NoPolicy,
     /// The policy, or the resolver after it.
     Refused(Refusal),
     /// A policy that came into force meanwhile.
@@ -214,6 +218,13 @@ impl Cause {
             Self::FirstByte => (S::GATEWAY_TIMEOUT, "answer-timeout", Allowed, Answer),
             Self::ClientAbort => (S::BAD_REQUEST, "client-abort", Allowed, Relay),
             Self::Stalled => (S::GATEWAY_TIMEOUT, "stalled", Allowed, Relay),
+            Self::Unidentified => (
+                S::PROXY_AUTHENTICATION_REQUIRED,
+                "unidentified",
+                Denied,
+                Parse,
+            ),
+            Self::NoPolicy => (S::FORBIDDEN, "no-policy", Denied, Parse),
             Self::Busy => (S::SERVICE_UNAVAILABLE, "busy", Denied, Parse),
             Self::LogFull => (S::SERVICE_UNAVAILABLE, "log-full", Denied, Parse),
             Self::Internal(_) => (S::INTERNAL_SERVER_ERROR, "internal", Denied, Parse),
@@ -247,6 +258,8 @@ impl Cause {
             | Self::NotProxied
             | Self::Scheme(_)
             | Self::Upgrade
+            | Self::Unidentified
+            | Self::NoPolicy
             | Self::Misdirected { .. }
             | Self::NestedConnect
             | Self::ServerName { .. }
@@ -319,6 +332,10 @@ impl Cause {
             Self::Credential { name, error } => {
                 format!("the credential `{name}` cannot be set: {error}")
             }
+            Self::Unidentified => {
+                "this proxy serves clients it knows: give it a user name and password".into()
+            }
+            Self::NoPolicy => "there is no policy for this client".into(),
             Self::Revoked => "the policy was changed and no longer allows this connection".into(),
             Self::Dial(error) => error.to_string(),
             Self::Parent(refusal) => format!("the parent proxy of this machine: {refusal}"),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use policy_lang::Target;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -41,7 +41,7 @@ pub(crate) struct Context {
     pub(crate) rates: Rates,
     pub(crate) budgets: Arc<Budgets>,
     pub(crate) credentials: Credentials,
-    pub(crate) minter: Minter,
+    pub(crate) minter: Arc<Minter>,
     pub(crate) acceptor: Acceptor,
     pub(crate) connector: Connector,
     pub(crate) recorder: Arc<Recorder>,
@@ -58,6 +58,29 @@ impl Context {
     pub(crate) async fn drained(&self, since: Instant) {
         self.draining.cancelled().await;
         sleep_until(since + FIRST_WORDS).await;
+    }
+
+    /// Takes no more connections, lets requests finish for as long as [`Limits::drain`] says, then drops the rest.
+    pub(crate) async fn end(&self) {
+        self.draining.cancel();
+        self.tasks.close();
+        let finished = timeout(self.limits.drain, self.tasks.wait()).await;
+        self.stop();
+        if finished.is_err() {
+            self.tasks.wait().await;
+        }
+    }
+
+    /// Drops all that is under way, at once.
+    pub(crate) fn stop(&self) {
+        self.draining.cancel();
+        self.stopped.cancel();
+        self.pool.sweep(|_| false);
+    }
+
+    /// Lets go of what the policy now in force would not grant.
+    pub(crate) fn sweep(&self) {
+        self.pool.sweep(|permit| self.gate.stands(permit, false));
     }
 
     pub(crate) fn denial(&self, cause: &Cause, target: Option<&Target>) -> Denial {

@@ -15,6 +15,9 @@ use crate::headers;
 /// Says why, in one stable word.
 pub(crate) const REASON: HeaderName = HeaderName::from_static("x-sandbox-reason");
 
+/// How a client is to say who it is (RFC 7617 §2). One challenge for everything that is wrong: it tells nobody which.
+const CHALLENGE: &str = "Basic realm=\"sandbox proxy\", charset=\"UTF-8\"";
+
 /// What the client can read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
@@ -172,8 +175,14 @@ impl Denial {
             self.text(),
             self.status.canonical_reason().unwrap_or("Error"),
         );
+        let challenge = match self.status {
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                format!("{}: {CHALLENGE}\r\n", header::PROXY_AUTHENTICATE)
+            }
+            _ => String::new(),
+        };
         format!(
-            "HTTP/1.1 {} {phrase}\r\ncontent-type: text/plain; charset=utf-8\r\n{REASON}: {}\r\n\
+            "HTTP/1.1 {} {phrase}\r\ncontent-type: text/plain; charset=utf-8\r\n{REASON}: {}\r\n{challenge}\
              content-length: {}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n{body}",
             self.status.as_u16(),
             self.reason,
@@ -198,6 +207,10 @@ impl Denial {
         fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         fields.insert(REASON, HeaderValue::from_static(self.reason));
+        if self.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            let challenge = HeaderValue::from_static(CHALLENGE);
+            fields.insert(header::PROXY_AUTHENTICATE, challenge);
+        }
         if let Some(seconds) = self.retry_after {
             fields.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

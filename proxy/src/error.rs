@@ -13,6 +13,9 @@ pub enum StartError {
     /// There is no valid policy, so nothing can be let through.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// Policies or the file of clients cannot be used: what is wrong with each.
+    #[error("{}", .0.join("; "))]
+    Appliance(Vec<String>),
     /// There is no authority to sign with.
     #[error(transparent)]
     Ca(#[from] CaError),
@@ -62,7 +65,7 @@ impl StartError {
                 Some("check the directory's owner, permissions and free space".into())
             }
             Self::Metrics { .. } => Some("choose another address".into()),
-            Self::Tls(_) | Self::Resolver(_) | Self::Credentials(_) => None,
+            Self::Appliance(_) | Self::Tls(_) | Self::Resolver(_) | Self::Credentials(_) => None,
         }
     }
 }

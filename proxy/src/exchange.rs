@@ -17,7 +17,7 @@ use crate::cause::Cause;
 use crate::context::Context;
 use crate::credentials::{self, Scrubber};
 use crate::denial::Format;
-use crate::gate::Route;
+use crate::gate::Permit;
 use crate::headers::{self, Trailers, Upgrade};
 use crate::http1::guard::Busy;
 use crate::http1::head::{self, HeadError};
@@ -168,8 +168,10 @@ async fn exchange(
     }
     let traffic = record.traffic();
     terms::charge(context, &asked.target, &traffic)?;
-    if let Some(permit) = route.permits.first() {
-        session.acts_on(permit);
+    let permit = route.permits.first();
+    let permit = permit.map(|permit| permit.asking(request.method(), request.uri()));
+    if let Some(permit) = &permit {
+        session.acts_on(permit)?;
     }
     let protocol = match request.version() {
         Version::HTTP_2 => Protocol::Http2,
@@ -223,7 +225,7 @@ async fn exchange(
         context.credentials.refused(&injections).await;
     }
     match (response.status(), client) {
-        (StatusCode::SWITCHING_PROTOCOLS, Some(client)) => switch(response, client, &route),
+        (StatusCode::SWITCHING_PROTOCOLS, Some(client)) => switch(response, client, permit),
         (StatusCode::SWITCHING_PROTOCOLS, None) => {
             Err(Cause::BadAnswer("an upgrade nobody asked for".into()))
         }
@@ -322,7 +324,7 @@ fn check(fields: &HeaderMap) -> Result<(), Cause> {
 fn switch(
     response: Response<OriginBody>,
     client: OnUpgrade,
-    route: &Route,
+    permit: Option<Permit>,
 ) -> Result<Exchanged, Cause> {
     if headers::upgrade(response.headers()) != Upgrade::WebSocket {
         return Err(Cause::BadAnswer(
@@ -332,7 +334,6 @@ fn switch(
     let (mut parts, body) = response.into_parts();
     let origin = body.into_upgraded();
     let origin = origin.ok_or_else(|| Cause::BadAnswer("an upgrade within HTTP/2".into()))?;
-    let permit = route.permits.first().cloned();
     let mut switched = Response::new(());
     *switched.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     headers::answer(&mut parts.headers);

@@ -17,21 +17,53 @@ use tokio::net::TcpListener;
 use tokio::time::sleep;
 
 use crate::context::Context;
+use crate::metrics::Counters;
 
 /// Time for a question.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Answers `/metrics` and `/health` until the proxy stops.
-pub(crate) async fn serve(context: Arc<Context>, listener: TcpListener) {
+/// What one policy's proxy tells of itself.
+pub(crate) struct Reading {
+    /// In the form of Prometheus, braces included; empty where there is only one.
+    labels: String,
+    counters: Counters,
+    generation: u64,
+    /// What is wrong with its files.
+    degraded: Option<String>,
+}
+
+impl Reading {
+    pub(crate) fn of(context: &Context, labels: &str, degraded: Option<String>) -> Self {
+        Self {
+            labels: labels.to_owned(),
+            counters: context.recorder.metrics().read(),
+            generation: context.live.generation(),
+            degraded,
+        }
+    }
+
+    /// Of the only one.
+    pub(crate) fn alone(context: &Context) -> Vec<Self> {
+        let degraded = context.live.error().map(|error| error.to_string());
+        vec![Self::of(context, "", degraded)]
+    }
+}
+
+/// Answers `/metrics` and `/health` by what `read` tells, until the proxy stops.
+pub(crate) async fn serve<R>(listener: TcpListener, read: R)
+where
+    R: Fn() -> Vec<Reading> + Send + Sync + 'static,
+{
+    let read = Arc::new(read);
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let context = context.clone();
+        let read = read.clone();
         tokio::spawn(async move {
             let service = service_fn(|request: Request<Incoming>| {
-                let response = answer(&context, request.uri().path());
+                let response = answer(&read(), request.uri().path());
                 async { Ok::<_, Infallible>(response) }
             });
             // A client that leaves early has nobody to tell.
@@ -44,10 +76,13 @@ pub(crate) async fn serve(context: Arc<Context>, listener: TcpListener) {
     }
 }
 
-fn answer(context: &Context, path: &str) -> Response<Full<Bytes>> {
+fn answer(readings: &[Reading], path: &str) -> Response<Full<Bytes>> {
     let (status, text) = match path {
-        "/metrics" => (StatusCode::OK, metrics(context)),
-        "/health" => match context.live.error() {
+        "/metrics" => (StatusCode::OK, metrics(readings)),
+        "/health" => match readings
+            .iter()
+            .find_map(|reading| reading.degraded.as_ref())
+        {
             None => (StatusCode::OK, "ok\n".to_owned()),
             Some(error) => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -66,88 +101,102 @@ fn answer(context: &Context, path: &str) -> Response<Full<Bytes>> {
     response
 }
 
+/// A metric: name, kind, help, and its value in a reading.
+type Metric = (
+    &'static str,
+    &'static str,
+    &'static str,
+    fn(&Reading) -> u64,
+);
+
+const METRICS: [Metric; 12] = [
+    (
+        "connections_total",
+        "counter",
+        "Client connections taken.",
+        |reading| reading.counters.connections,
+    ),
+    (
+        "connections_open",
+        "gauge",
+        "Client connections open now.",
+        |reading| reading.counters.open_connections,
+    ),
+    (
+        "requests_total",
+        "counter",
+        "Requests and tunnels begun.",
+        |reading| reading.counters.requests,
+    ),
+    (
+        "requests_open",
+        "gauge",
+        "Requests and tunnels open now.",
+        |reading| reading.counters.open_requests,
+    ),
+    (
+        "allowed_total",
+        "counter",
+        "Requests the policy let pass.",
+        |reading| reading.counters.allowed,
+    ),
+    ("denied_total", "counter", "Requests refused.", |reading| {
+        reading.counters.denied
+    }),
+    (
+        "failed_total",
+        "counter",
+        "Requests let pass that ended in an error.",
+        |reading| reading.counters.failed,
+    ),
+    (
+        "sent_bytes_total",
+        "counter",
+        "Body bytes towards origins.",
+        |reading| reading.counters.bytes_up,
+    ),
+    (
+        "received_bytes_total",
+        "counter",
+        "Body bytes towards clients.",
+        |reading| reading.counters.bytes_down,
+    ),
+    (
+        "panics_total",
+        "counter",
+        "Tasks that died of a defect.",
+        |reading| reading.counters.panics,
+    ),
+    (
+        "policy_generation",
+        "gauge",
+        "Number of the policy in force.",
+        |reading| reading.generation,
+    ),
+    (
+        "policy_degraded",
+        "gauge",
+        "1 if the policy file is wrong.",
+        |reading| reading.degraded.is_some().into(),
+    ),
+];
+
 /// The text format of Prometheus, version 0.0.4.
-fn metrics(context: &Context) -> String {
-    let counters = context.recorder.metrics().read();
-    let rows: [(&str, &str, &str, u64); 12] = [
-        (
-            "connections_total",
-            "counter",
-            "Client connections taken.",
-            counters.connections,
-        ),
-        (
-            "connections_open",
-            "gauge",
-            "Client connections open now.",
-            counters.open_connections,
-        ),
-        (
-            "requests_total",
-            "counter",
-            "Requests and tunnels begun.",
-            counters.requests,
-        ),
-        (
-            "requests_open",
-            "gauge",
-            "Requests and tunnels open now.",
-            counters.open_requests,
-        ),
-        (
-            "allowed_total",
-            "counter",
-            "Requests the policy let pass.",
-            counters.allowed,
-        ),
-        (
-            "denied_total",
-            "counter",
-            "Requests refused.",
-            counters.denied,
-        ),
-        (
-            "failed_total",
-            "counter",
-            "Requests let pass that ended in an error.",
-            counters.failed,
-        ),
-        (
-            "sent_bytes_total",
-            "counter",
-            "Body bytes towards origins.",
-            counters.bytes_up,
-        ),
-        (
-            "received_bytes_total",
-            "counter",
-            "Body bytes towards clients.",
-            counters.bytes_down,
-        ),
-        (
-            "panics_total",
-            "counter",
-            "Tasks that died of a defect.",
-            counters.panics,
-        ),
-        (
-            "policy_generation",
-            "gauge",
-            "Number of the policy in force.",
-            context.live.generation(),
-        ),
-        (
-            "policy_degraded",
-            "gauge",
-            "1 if the policy file is wrong.",
-            context.live.error().is_some().into(),
-        ),
-    ];
-    rows.iter().fold(String::new(), |mut text, (name, kind, help, value)| {
+fn metrics(readings: &[Reading]) -> String {
+    let mut text = String::new();
+    for (name, kind, help, value) in METRICS {
         let _ = writeln!(
             text,
-            "# HELP sandbox_proxy_{name} {help}\n# TYPE sandbox_proxy_{name} {kind}\nsandbox_proxy_{name} {value}"
+            "# HELP sandbox_proxy_{name} {help}\n# TYPE sandbox_proxy_{name} {kind}"
         );
-        text
-    })
+        for reading in readings {
+            let _ = writeln!(
+                text,
+                "sandbox_proxy_{name}{} {}",
+                reading.labels,
+                value(reading)
+            );
+        }
+    }
+    text
 }

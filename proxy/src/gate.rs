@@ -5,6 +5,8 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use http::uri::PathAndQuery;
+use http::{Method, Uri};
 use lru::LruCache;
 use policy_lang::{Action, Carriage, Effect, Host, HostVerdict, Origin, Policy, Reason, Target};
 
@@ -31,12 +33,34 @@ pub(crate) struct Permit {
     address: SocketAddr,
     target: Target,
     generation: u64,
+    /// The one request it is for, where it is for one only.
+    request: Option<(Method, PathAndQuery)>,
 }
 
 impl Permit {
     /// The exact address that was judged.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The same for one request only: it stands as long as the policy lets that request pass.
+    ///
+    /// COST: no allocation; both are counted references or small.
+    pub(crate) fn asking(&self, method: &Method, uri: &Uri) -> Self {
+        let path = uri.path_and_query().cloned();
+        let path = path.unwrap_or(PathAndQuery::from_static("/"));
+        Self {
+            request: Some((method.clone(), path)),
+            ..self.clone()
+        }
+    }
+
+    /// The same for any request, once the one it was for is over.
+    pub(crate) fn for_any(&self) -> Self {
+        Self {
+            request: None,
+            ..self.clone()
+        }
     }
 }
 
@@ -213,7 +237,12 @@ impl Gate {
         }
         let (policy, target, address) = (&snapshot.policy, &permit.target, permit.address.ip());
         let host = policy.admit_host(target);
+        let asks = |(method, path): &(Method, PathAndQuery)| {
+            let verdict = policy.admit_request(target, method.as_str(), path.as_str());
+            verdict.action.is_allow()
+        };
         host.action.is_allow()
+            && permit.request.as_ref().is_none_or(asks)
             && policy
                 .admit_addr(target, &host, address, &self.local.addrs())
                 .action
@@ -251,6 +280,7 @@ impl Gate {
                 address,
                 target: target.clone(),
                 generation: snapshot.generation,
+                request: None,
             });
         }
         match (permits.is_empty(), first_refusal) {

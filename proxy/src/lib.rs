@@ -1,6 +1,6 @@
 //! The data path: takes connections from a guest, asks the policy, and carries what it allows.
 //!
-//! The life of a request, by function name: [`Accept::accept`] → `Guard::first` (the strict head check) →
+//! The life of a request, by function name: [`Accept::accept`] → `entrance::take` → `Guard::first` (the strict head check) →
 //! `Scope::asked` (one canonical `Target`) → `Gate::admit` (host, resolve, addresses; the only maker of a `Permit`) →
 //! `route::{tunnel, mitm}` or `exchange::answer` → `upstream::dial` (takes a `Permit` and nothing else) → relay →
 //! `Record::finish` (one log line).
@@ -9,16 +9,19 @@
 mod accept;
 pub mod admin;
 mod answer;
+pub mod appliance;
 pub mod audit;
 mod budgets;
 mod cause;
 mod context;
 pub mod credentials;
 mod denial;
+mod entrance;
 mod error;
 mod exchange;
 mod exporter;
 mod gate;
+mod ground;
 mod headers;
 mod http1;
 mod io;

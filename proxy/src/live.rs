@@ -74,6 +74,23 @@ impl Live {
         ))
     }
 
+    /// A policy without a file, which never changes.
+    pub(crate) fn fixed(policy: Policy) -> Self {
+        Self {
+            path: PathBuf::new(),
+            current: ArcSwap::from_pointee(Snapshot {
+                generation: 1,
+                policy,
+            }),
+            seen: Mutex::new(Seen {
+                content: Ok(Vec::new()),
+                included: Vec::new(),
+                error: None,
+            }),
+            changes: watch::Sender::new(1),
+        }
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

@@ -15,6 +15,7 @@ use crate::budgets::Meter;
 use crate::cause::Cause;
 use crate::gate::{Route, Ruling};
 use crate::metrics::Metrics;
+use crate::session::Revocation;
 
 /// Longest method, URL and message in a line, in bytes.
 const MAX_METHOD: usize = 32;
@@ -28,14 +29,14 @@ const TROUBLES: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Recorder {
     sandbox: String,
-    log: Log,
+    log: Arc<Log>,
     metrics: Metrics,
     /// The last requests that were refused or failed, newest last.
     troubles: Mutex<VecDeque<Event>>,
 }
 
 impl Recorder {
-    pub(crate) fn new(sandbox: &str, log: Log) -> Self {
+    pub(crate) fn new(sandbox: &str, log: Arc<Log>) -> Self {
         Self {
             sandbox: clean(sandbox, 128),
             log,
@@ -85,7 +86,7 @@ impl Recorder {
             began: Instant::now(),
             traffic: Arc::default(),
             recorder: self.clone(),
-            revoked: None,
+            revocation: None,
         }
     }
 
@@ -240,13 +241,13 @@ pub(crate) struct Record {
     began: Instant,
     traffic: Arc<Traffic>,
     recorder: Arc<Recorder>,
-    revoked: Option<Arc<AtomicBool>>,
+    revocation: Option<Revocation>,
 }
 
 impl Record {
-    /// If this is dropped unfinished while `revoked` is set, it was the policy that ended it.
-    pub(crate) fn revocable(&mut self, revoked: Arc<AtomicBool>) {
-        self.revoked = Some(revoked);
+    /// If this is dropped unfinished after that revocation, it was the policy that ended it.
+    pub(crate) fn revocable(&mut self, revocation: Revocation) {
+        self.revocation = Some(revocation);
     }
 
     pub(crate) fn traffic(&self) -> Arc<Traffic> {
@@ -367,10 +368,7 @@ impl Drop for Record {
             .as_ref()
             .is_some_and(|event| event.reason.is_none())
         {
-            let revoked = self
-                .revoked
-                .as_ref()
-                .is_some_and(|revoked| revoked.load(Ordering::Relaxed));
+            let revoked = self.revocation.as_ref().is_some_and(Revocation::is_set);
             let cause = match std::thread::panicking() {
                 true => Cause::Internal("the task panicked".into()),
                 false if revoked => Cause::Revoked,

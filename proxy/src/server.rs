@@ -1,46 +1,27 @@
-//! A running proxy.
+//! A running proxy with one policy.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use tokio::time::{Instant, interval, sleep, timeout};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio::time::interval;
 
-use crate::accept::{Accept, is_transient};
+use crate::accept::Accept;
 use crate::admin;
-use crate::audit::Log;
-use crate::budgets::Budgets;
-use crate::cause::Cause;
 use crate::context::Context;
 use crate::credentials::Credentials;
+use crate::entrance;
 use crate::error::StartError;
 use crate::exporter;
-use crate::gate::Gate;
-use crate::http1::guard::{First, Guard};
+use crate::ground::Ground;
 use crate::live::{Live, Look};
-use crate::local::Local;
 use crate::metrics::Counters;
 use crate::options::Options;
-use crate::rates::Rates;
-use crate::record::Recorder;
-use crate::request::Scope;
-use crate::resolve::Resolve;
-use crate::route;
-use crate::session::{self, Panics, Session};
-use crate::stage::Stage;
-use crate::tls::{ca, leaf::Minter, server::Acceptor, upstream::Connector};
-use crate::upstream::mirror::Mirror;
 use crate::watch;
 
-/// Pause after an accept failed for want of descriptors or memory.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
 /// How often idle connections are swept and this machine's addresses are read again.
-const HOUSEKEEPING: Duration = Duration::from_secs(5);
+pub(crate) const HOUSEKEEPING: Duration = Duration::from_secs(5);
 
 /// The filtering proxy of one sandbox.
 pub struct Proxy {
@@ -50,53 +31,14 @@ pub struct Proxy {
 impl Proxy {
     /// Loads policy and authority and starts watching the policy file. Serves nothing yet.
     pub async fn start(options: Options) -> Result<Arc<Self>, StartError> {
-        let log = match &options.log {
-            None => Log::none(),
-            Some(path) => Log::open(path, &options.limits).map_err(|source| StartError::Log {
-                path: path.clone(),
-                source,
-            })?,
-        };
-        let recorder = Arc::new(Recorder::new(&options.name, log));
+        let (ground, trust) = Ground::new(&options)?;
         let (live, warnings) = Live::load(&options.config)?;
-        let live = Arc::new(live);
-        let resolve = Resolve::new(options.dns, options.limits.resolve)
-            .map_err(|error| StartError::Resolver(error.to_string()))?;
-        let local = Arc::new(Local::new(options.listeners));
         let credentials =
             Credentials::new(options.handed, options.handover).map_err(StartError::Credentials)?;
-        let budgets = Arc::<Budgets>::default();
-        let minter = Minter::new(ca::ensure(&options.ca_dir)?)?;
-        let acceptor = Acceptor::new(minter.leaf("localhost").map_err(ca::CaError::from)?)?;
-        let (connector, trust) = Connector::new(options.trust.as_deref())?;
+        let context = ground.context(&options.name, Arc::new(live), credentials)?;
         for warning in warnings.iter().chain(&trust) {
-            recorder.config(1, false, warning);
+            context.recorder.config(1, false, warning);
         }
-        let context = Arc::new(Context {
-            limits: Arc::new(options.limits),
-            advice: options.advice,
-            gate: Gate::new(
-                live.clone(),
-                local.clone(),
-                Arc::new(resolve),
-                budgets.clone(),
-            ),
-            live,
-            local,
-            parents: options.parents,
-            pool: Arc::default(),
-            mirror: Mirror::default(),
-            rates: Rates::default(),
-            budgets,
-            credentials,
-            minter,
-            acceptor,
-            connector,
-            recorder,
-            draining: CancellationToken::new(),
-            stopped: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-        });
         if let Some(path) = &options.admin {
             let listener = admin::bind(path).map_err(|source| StartError::Admin {
                 path: path.clone(),
@@ -114,9 +56,10 @@ impl Proxy {
             // The port may have been left to the system.
             let address = listener.local_addr().unwrap_or(address);
             context.local.listens(address);
+            let alone = context.clone();
             tokio::spawn(until_stopped(
                 context.clone(),
-                exporter::serve(context.clone(), listener),
+                exporter::serve(listener, move || exporter::Reading::alone(&alone)),
             ));
         }
         tokio::spawn(until_stopped(context.clone(), watched(context.clone())));
@@ -138,52 +81,21 @@ impl Proxy {
             self.context.local.listens(address);
             self.context.gate.forget();
         }
-        self.accepting(accept)
-    }
-
-    async fn accepting<A: Accept>(self: Arc<Self>, mut accept: A) -> io::Result<()> {
-        // A connection that is accepted as the end begins counts as open before anybody asks whether one is.
-        let _open = self.context.tasks.token();
-        loop {
-            let accepted = tokio::select! {
-                // Whoever has connected by the end is let in first.
-                biased;
-                accepted = accept.accept() => accepted,
-                () = self.context.draining.cancelled() => return Ok(()),
-            };
-            match accepted {
-                Ok(client) => self.take(client),
-                Err(error) if is_transient(&error) => sleep(ACCEPT_PAUSE).await,
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Serves one connection in a task of its own.
-    fn take<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, client: I) {
         let context = self.context.clone();
-        let open = Open::new(&context);
-        let admitted = open.count <= context.limits.connections as u64;
-        self.context.tasks.spawn(async move {
-            let _open = open;
-            let first = match admitted {
-                true => Stage::step(serve(context, client)),
-                false => Stage::last(turn_away(context, client)),
-            };
-            first.run().await;
-        });
+        entrance::accepting(self.context.clone(), accept, move |client| {
+            entrance::take(&context, client);
+        })
+    }
+
+    /// Looks at the policy file now, as it does by itself when the file changes.
+    pub async fn look(&self) {
+        let look = watch::look(self.context.live.clone()).await;
+        report(&self.context, &look);
     }
 
     /// Takes no more connections, lets requests finish for as long as [`crate::Limits::drain`] says, then drops the rest.
     pub async fn shutdown(&self) {
-        self.context.draining.cancel();
-        self.context.tasks.close();
-        let finished = timeout(self.context.limits.drain, self.context.tasks.wait()).await;
-        self.context.stopped.cancel();
-        if finished.is_err() {
-            self.context.tasks.wait().await;
-        }
-        self.context.pool.sweep(|_| false);
+        self.context.end().await;
     }
 
     /// Counts since the start.
@@ -199,63 +111,8 @@ impl Proxy {
     }
 }
 
-/// Counts a connection while it is open, and a panic of its task.
-struct Open {
-    context: Arc<Context>,
-    count: u64,
-    _panics: Panics,
-}
-
-impl Open {
-    fn new(context: &Arc<Context>) -> Self {
-        Self {
-            context: context.clone(),
-            count: context.recorder.metrics().connected(),
-            _panics: Panics(context.clone()),
-        }
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.context.recorder.metrics().disconnected();
-    }
-}
-
-/// One client connection, as far as its first head, which says what comes next.
-async fn serve<I>(context: Arc<Context>, client: I) -> Option<Stage>
-where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let mut guard = Guard::new(client, context.limits.clone());
-    let first = tokio::select! {
-        first = guard.first() => first,
-        () = context.drained(Instant::now()) => return None,
-    };
-    match first {
-        Ok(First::Connect(head)) => {
-            let (client, early) = guard.into_tunnel();
-            Some(Stage::step(route::connect::serve(
-                context, head, client, early,
-            )))
-        }
-        Ok(First::Request) => {
-            let session = Session::new(context, Scope::Proxy, guard.shared().clone(), None);
-            Some(session::http1(Arc::new(session), guard))
-        }
-        Ok(First::Closed) | Err(_) => None,
-    }
-}
-
-/// Over the limit: an answer, without reading the question.
-async fn turn_away<I: AsyncRead + AsyncWrite + Unpin>(context: Arc<Context>, mut client: I) {
-    let cause = Cause::Busy;
-    context.recorder.begin("", "").failed(&cause);
-    let denial = context.denial(&cause, None).to_bytes();
-    let _ = timeout(Duration::from_secs(1), client.write_all(&denial)).await;
-}
-
-async fn until_stopped(context: Arc<Context>, work: impl Future<Output = ()>) {
+/// Does `work` until `context` is stopped.
+pub(crate) async fn until_stopped(context: Arc<Context>, work: impl Future<Output = ()>) {
     tokio::select! {
         () = work => {}
         () = context.stopped.cancelled() => {}
@@ -274,9 +131,7 @@ pub(crate) fn report(context: &Context, look: &Look) {
             generation,
             warnings,
         } => {
-            context
-                .pool
-                .sweep(|permit| context.gate.stands(permit, false));
+            context.sweep();
             context.recorder.config(
                 *generation,
                 false,
@@ -304,8 +159,6 @@ async fn housekeeping(context: Arc<Context>) {
         if context.local.refresh() {
             context.gate.forget();
         }
-        context
-            .pool
-            .sweep(|permit| context.gate.stands(permit, false));
+        context.sweep();
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use http::{HeaderMap, Response};
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -13,6 +14,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, interval_at};
 
+use crate::answer::Answer;
+use crate::appliance::Member;
 use crate::cause::Cause;
 use crate::context::Context;
 use crate::exchange;
@@ -21,7 +24,7 @@ use crate::http1::guard::{Guard, Shared};
 use crate::http1::head::HeadError;
 use crate::request::{Last, Scope};
 use crate::stage::Stage;
-use crate::stall;
+use crate::stall::{self, Stall};
 
 /// Bytes read ahead of a request's body, and written ahead of a slow client.
 const BUFFER: usize = 64 * 1024;
@@ -54,6 +57,8 @@ pub(crate) struct Session {
     /// The permission behind what the connection does now.
     permit: Mutex<Option<Permit>>,
     revoked: Arc<AtomicBool>,
+    /// Whose connection it is, where clients say who they are.
+    member: Option<Member>,
 }
 
 impl Session {
@@ -70,29 +75,59 @@ impl Session {
             shared,
             permit: Mutex::new(permit),
             revoked: Arc::default(),
+            member: None,
         }
     }
 
-    /// The connection now acts on `permit`, and ends when a new policy takes that back.
-    pub(crate) fn acts_on(&self, permit: &Permit) {
-        *self.permit.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit.clone());
+    /// The same for a client that has to say with each request who it is.
+    pub(crate) fn of(self, member: Option<Member>) -> Self {
+        Self { member, ..self }
+    }
+
+    /// The stream, or over HTTP/1 the connection, now acts on `permit`, and ends when a new policy takes that back. An
+    /// error if one has already, and nobody looked again since.
+    pub(crate) fn acts_on(&self, permit: &Permit) -> Result<(), Cause> {
+        match Stall::current() {
+            Some(stream) => stream.acts_on(permit),
+            None => {
+                *self.permit.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit.clone());
+            }
+        }
+        match self.context.gate.stands(permit, false) {
+            true => Ok(()),
+            false => Err(Cause::Revoked),
+        }
     }
 
     /// Whether the policy in force has taken back what the connection acts on. Requests that end for it are told so.
     pub(crate) fn is_revoked(&self) -> bool {
         let permit = self.permit.lock().unwrap_or_else(PoisonError::into_inner);
-        let revoked = permit
-            .as_ref()
-            .is_some_and(|permit| !self.context.gate.stands(permit, false));
+        let revoked = permit.as_ref().is_some_and(|permit| {
+            let stands = match self.shared.is_idle() {
+                true => self.context.gate.stands(&permit.for_any(), false),
+                false => self.context.gate.stands(permit, false),
+            };
+            !stands
+        });
         if revoked {
             self.revoked.store(true, Ordering::Relaxed);
         }
         revoked
     }
 
-    /// Set when the connection ends because of the policy.
-    pub(crate) fn revocation(&self) -> Arc<AtomicBool> {
-        self.revoked.clone()
+    /// Tells of the end of a request because of the policy.
+    pub(crate) fn revocation(&self) -> Revocation {
+        Revocation {
+            connection: self.revoked.clone(),
+            stream: Stall::current(),
+        }
+    }
+
+    /// The answer to a request that is not this client's, or that nobody knows who sent.
+    fn stranger(&self, fields: &HeaderMap) -> Option<Response<Answer>> {
+        let member = self.member.as_ref()?;
+        let cause = member.refusal(fields)?;
+        Some(exchange::refuse(member.nobody(), &cause))
     }
 
     fn refused(&self, error: HeadError) -> Cause {
@@ -100,6 +135,20 @@ impl Session {
             (HeadError::LateConnect, Scope::Inside { .. }) => Cause::NestedConnect,
             (error, _) => Cause::Head(error),
         }
+    }
+}
+
+/// Set when a connection, or its stream, ends because of the policy.
+#[derive(Debug)]
+pub(crate) struct Revocation {
+    connection: Arc<AtomicBool>,
+    stream: Option<Arc<Stall>>,
+}
+
+impl Revocation {
+    pub(crate) fn is_set(&self) -> bool {
+        let stream = self.stream.as_ref();
+        self.connection.load(Ordering::Relaxed) || stream.is_some_and(|stream| stream.is_revoked())
     }
 }
 
@@ -118,7 +167,10 @@ where
         Box::pin(async move {
             Ok::<_, Infallible>(match refused {
                 Some(error) => exchange::refuse(&session.context, &session.refused(error)),
-                None => exchange::answer(session, request, busy).await,
+                None => match session.stranger(request.headers()) {
+                    Some(refusal) => refusal,
+                    None => exchange::answer(session, request, busy).await,
+                },
             })
         })
     });
@@ -215,8 +267,17 @@ where
         let context = self.0.clone();
         tokio::spawn(async move {
             let allowance = context.limits.body_idle;
-            let _panics = Panics(context);
-            stall::watched(stream, allowance).await;
+            let mut changes = context.live.changes();
+            let _panics = Panics(context.clone());
+            let changed = async |stream: &Stall| {
+                while changes.changed().await.is_ok() {
+                    if stream.is_refused(&context.gate) {
+                        return;
+                    }
+                }
+                std::future::pending().await
+            };
+            stall::watched(stream, allowance, changed).await;
         });
     }
 }

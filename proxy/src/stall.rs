@@ -1,4 +1,5 @@
-//! HTTP/2 clients that ask and do not take what they asked for.
+//! What ends one HTTP/2 stream and leaves the others be: a client that does not take what it asked for, and a policy
+//! that takes back what the stream does.
 //!
 //! A stream whose window stays shut keeps its answer, and the connection to its origin, while pings are answered. hyper
 //! does not poll the answer's body meanwhile, so the body's own deadline cannot fire; this one belongs to the stream's
@@ -6,12 +7,14 @@
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::gate::{Gate, Permit};
 
 tokio::task_local! {
     static CURRENT: Arc<Stall>;
@@ -24,6 +27,9 @@ pub(crate) struct Stall {
     /// Milliseconds after `start`, plus one; zero while the client waits for us.
     offered: AtomicU64,
     expired: AtomicBool,
+    /// The permission behind what the stream does.
+    permit: OnceLock<Permit>,
+    revoked: AtomicBool,
 }
 
 impl Stall {
@@ -48,25 +54,52 @@ impl Stall {
         self.expired.load(Ordering::Relaxed)
     }
 
+    /// The stream acts on `permit`.
+    pub(crate) fn acts_on(&self, permit: &Permit) {
+        let _ = self.permit.set(permit.clone());
+    }
+
+    /// Whether `gate` would refuse now what the stream does. It is then told so.
+    pub(crate) fn is_refused(&self, gate: &Gate) -> bool {
+        let permit = self.permit.get();
+        let refused = permit.is_some_and(|permit| !gate.stands(permit, false));
+        if refused {
+            self.revoked.store(true, Ordering::Relaxed);
+        }
+        refused
+    }
+
+    /// Whether the policy has taken back what the stream does.
+    pub(crate) fn is_revoked(&self) -> bool {
+        self.revoked.load(Ordering::Relaxed)
+    }
+
     fn due(&self, allowance: Duration) -> Option<Instant> {
         let since = self.offered.load(Ordering::Relaxed).checked_sub(1)?;
         Some(self.start + Duration::from_millis(since) + allowance)
     }
 }
 
-/// Runs `stream` to its end, or until the client takes nothing of it for `allowance`.
+/// Runs `stream` to its end, or until the client takes nothing of it for `allowance`, or until `revoked` returns.
 ///
 /// COST: a timer only for streams that come to wait for their client.
-pub(crate) async fn watched(stream: impl Future<Output = ()>, allowance: Duration) {
+pub(crate) async fn watched(
+    stream: impl Future<Output = ()>,
+    allowance: Duration,
+    revoked: impl AsyncFnOnce(&Stall),
+) {
     let stall = Arc::new(Stall {
         start: Instant::now(),
         offered: AtomicU64::new(0),
         expired: AtomicBool::new(false),
+        permit: OnceLock::new(),
+        revoked: AtomicBool::new(false),
     });
+    let mut revoked = pin!(revoked(&stall));
     let mut stream = pin!(CURRENT.scope(stall.clone(), stream));
     let mut timer: Option<Pin<Box<Sleep>>> = None;
     poll_fn(|cx| {
-        if stream.as_mut().poll(cx).is_ready() {
+        if stream.as_mut().poll(cx).is_ready() || revoked.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
         while let Some(due) = stall.due(allowance) {
@@ -113,7 +146,10 @@ mod tests {
                 }
                 ended = true;
             };
-            watched(stream, ALLOWANCE).await;
+            watched(stream, ALLOWANCE, async |_: &Stall| {
+                std::future::pending().await
+            })
+            .await;
             assert_eq!(ended, *expected, "{steps:?}");
         }
         assert!(Stall::current().is_none());

@@ -35,9 +35,7 @@ pub(crate) async fn watch(live: Weak<Live>, report: impl Fn(&Look)) {
         };
         directories.follow(&current.files());
         drop(current);
-        if timeout(POLL, directories.changed()).await.is_ok() {
-            sleep(QUIET).await;
-        }
+        quiet(&directories).await;
         let Some(live) = live.upgrade() else { return };
         match look(live.clone()).await {
             Look::Same => {}
@@ -53,8 +51,15 @@ pub(crate) async fn watch(live: Weak<Live>, report: impl Fn(&Look)) {
     }
 }
 
+/// Returns when something was saved and nothing has been for a moment, or when it is time to look anyway.
+pub(crate) async fn quiet(directories: &Directories) {
+    if timeout(POLL, directories.changed()).await.is_ok() {
+        sleep(QUIET).await;
+    }
+}
+
 /// Reading and compiling may take long for a long list, so they happen off the threads that carry traffic.
-async fn look(live: Arc<Live>) -> Look {
+pub(crate) async fn look(live: Arc<Live>) -> Look {
     tokio::task::spawn_blocking(move || live.look())
         .await
         .unwrap_or(Look::Same)
@@ -70,7 +75,7 @@ const SAVED: WatchFlags = WatchFlags::CLOSE_WRITE
     .union(WatchFlags::ATTRIB);
 
 /// The directories that are watched. Without inotify the look each second remains.
-struct Directories {
+pub(crate) struct Directories {
     inotify: Option<AsyncFd<OwnedFd>>,
     watched: BTreeMap<PathBuf, i32>,
 }
@@ -80,7 +85,7 @@ impl Directories {
         deprecated,
         reason = "its replacement is unsafe for types that change their descriptor; `OwnedFd` cannot"
     )]
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC);
         Self {
             inotify: inotify.ok().and_then(|fd| AsyncFd::new(fd).ok()),
@@ -89,7 +94,7 @@ impl Directories {
     }
 
     /// Watches the directories of `files`, both as named and as they are behind links.
-    fn follow(&mut self, files: &[PathBuf]) {
+    pub(crate) fn follow(&mut self, files: &[PathBuf]) {
         let Some(inotify) = &self.inotify else { return };
         let real = files.iter().filter_map(|file| file.canonicalize().ok());
         let named = files.iter().cloned();

@@ -4,11 +4,15 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -38,12 +42,17 @@ fn origin() -> SocketAddr {
 
 /// The status of the answer to one request through the proxy; none if there is no whole answer.
 fn status(proxy: SocketAddr, authority: &str) -> Option<u16> {
+    status_as(proxy, authority, "")
+}
+
+/// The same with other fields in the head.
+fn status_as(proxy: SocketAddr, authority: &str, fields: &str) -> Option<u16> {
     let mut stream = TcpStream::connect(proxy).ok()?;
     stream
         .set_read_timeout(Some(Duration::from_secs(20)))
         .ok()?;
     let request = format!(
-        "GET http://{authority}/x HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n"
+        "GET http://{authority}/x HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n{fields}\r\n"
     );
     stream.write_all(request.as_bytes()).ok()?;
     let mut answer = String::new();
@@ -63,7 +72,7 @@ impl Appliance {
         let mut said = BufReader::new(process.stdout.take().unwrap());
         let mut line = String::new();
         said.read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("listening on ").unwrap();
+        let address = line.split_whitespace().nth(2).unwrap();
         let address = address.parse().unwrap();
         (Self { process, said }, address)
     }
@@ -295,4 +304,107 @@ fn metrics_are_served_where_asked() {
         assert!(answer.contains(expected), "{answer}");
     }
     appliance.end();
+}
+
+/// A directory of policies: a password is made, its client is under its policy, systemd is told of all, a SIGHUP makes
+/// the proxy look, and it opens as many files as it may.
+#[test]
+fn clients_are_known_and_systemd_is_told() {
+    let home = Home::new();
+    let origin = origin();
+    let policies = home.project().join("policies");
+    fs::create_dir(&policies).unwrap();
+    fs::write(policies.join("team.policy"), "default deny\n").unwrap();
+    let adding = [
+        "proxy",
+        "add-client",
+        "alice",
+        "--clients",
+        "clients",
+        "--policy",
+        "team",
+    ];
+    let password = home.ok(&adding);
+    let listening = UnixDatagram::bind(home.project().join("notify")).unwrap();
+    listening
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let told = || {
+        let mut message = [0; 256];
+        let length = listening.recv(&mut message).unwrap();
+        String::from_utf8(message[..length].to_vec()).unwrap()
+    };
+    let proxy = home.command(&[
+        "proxy",
+        "--config-dir",
+        "policies",
+        "--clients",
+        "clients",
+        "--listen",
+        "127.0.0.1:0",
+    ]);
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", "ulimit -S -n 256; exec \"$@\"", "sh"])
+        .arg(proxy.get_program())
+        .args(proxy.get_args())
+        .current_dir(home.project())
+        .env("NOTIFY_SOCKET", home.project().join("notify"));
+    for (key, value) in proxy.get_envs() {
+        shell.env(key, value.unwrap());
+    }
+    let (appliance, address) = Appliance::start(shell);
+    assert_eq!(told().trim(), "READY=1");
+    let pid = appliance.process.id();
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let mut files = files.unwrap().split_whitespace().skip(3);
+    assert_eq!(files.next(), files.next(), "{limits}");
+
+    let pair = STANDARD.encode(format!("alice:{}", password.trim()));
+    let alice = format!("Proxy-Authorization: Basic {pair}\r\n");
+    let authority = origin.to_string();
+    assert_eq!(status_as(address, &authority, ""), Some(407));
+    assert_eq!(status_as(address, &authority, &alice), Some(403));
+    fs::write(
+        policies.join("team.policy"),
+        format!("default deny\nallow {authority}\n"),
+    )
+    .unwrap();
+    kill_process(Pid::from_child(&appliance.process), Signal::HUP).unwrap();
+    assert!(told().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+    assert_eq!(told().trim(), "READY=1");
+    assert_eq!(status_as(address, &authority, &alice), Some(200));
+    appliance.end();
+    assert_eq!(told().trim(), "STOPPING=1");
+}
+
+/// What a directory of policies needs is asked for in words.
+#[test]
+fn an_appliance_says_what_it_lacks() {
+    let home = Home::new();
+    fs::create_dir(home.project().join("policies")).unwrap();
+    fs::write(home.project().join("clients"), "").unwrap();
+    fs::set_permissions(
+        home.project().join("clients"),
+        fs::Permissions::from_mode(0o644),
+    )
+    .unwrap();
+    let dir = ["proxy", "--config-dir", "policies", "--listen"];
+    let rows: [(&[&str], &str); 4] = [
+        (&["127.0.0.1:0"], "no clients are known"),
+        (&["127.0.0.1:0=ci"], "there is no `ci.policy` or `ci.json`"),
+        (&["127.0.0.1:0", "--clients", "clients"], "open to others"),
+        (&["127.0.0.1:0=../x"], "is no name"),
+    ];
+    for (rest, expected) in rows {
+        let output = home.command(&[&dir[..], rest].concat()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            !output.status.success() && said.contains(expected),
+            "{rest:?}: {said}"
+        );
+    }
 }

@@ -157,6 +157,11 @@ impl<I: AsyncRead + Unpin> Guard<I> {
         }))
     }
 
+    /// The head that was let pass last, or the stand-in for a refused one, until it is read.
+    pub(crate) fn head(&self) -> &[u8] {
+        self.kept.get(..self.checked).unwrap_or_default()
+    }
+
     /// The connection itself and what was read beyond the head of a `CONNECT`.
     pub(crate) fn into_tunnel(self) -> (I, Bytes) {
         (self.io, self.kept.freeze())

@@ -24,22 +24,26 @@ pub(crate) struct Connector {
     http2: TlsConnector,
 }
 
+/// Loads the trusted authorities. What cannot be read is left out and told; without any, no origin verifies.
+pub(crate) fn trusted(file: Option<&Path>) -> (Arc<RootCertStore>, Vec<String>) {
+    let loaded = match file {
+        Some(file) => rustls_native_certs::load_certs_from_paths(Some(file), None),
+        None => rustls_native_certs::load_native_certs(),
+    };
+    let mut warnings: Vec<_> = loaded.errors.iter().map(ToString::to_string).collect();
+    let mut roots = RootCertStore::empty();
+    let (added, _) = roots.add_parsable_certificates(loaded.certs);
+    if added == 0 {
+        warnings.push(
+            "no trusted certificate authority was found: no https origin can be verified".into(),
+        );
+    }
+    (Arc::new(roots), warnings)
+}
+
 impl Connector {
-    /// Loads the trusted authorities. What cannot be read is left out and told; without any, no origin verifies.
-    pub(crate) fn new(trust: Option<&Path>) -> Result<(Self, Vec<String>), rustls::Error> {
-        let loaded = match trust {
-            Some(file) => rustls_native_certs::load_certs_from_paths(Some(file), None),
-            None => rustls_native_certs::load_native_certs(),
-        };
-        let mut warnings: Vec<_> = loaded.errors.iter().map(ToString::to_string).collect();
-        let mut roots = RootCertStore::empty();
-        let (added, _) = roots.add_parsable_certificates(loaded.certs);
-        if added == 0 {
-            warnings.push(
-                "no trusted certificate authority was found: no https origin can be verified"
-                    .into(),
-            );
-        }
+    /// With sessions of its own: none is resumed that another one began.
+    pub(crate) fn new(roots: Arc<RootCertStore>) -> Result<Self, rustls::Error> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
@@ -56,7 +60,7 @@ impl Connector {
         };
         let http1 = offering(&[Protocol::Http1]);
         let http2 = offering(&[Protocol::Http2, Protocol::Http1]);
-        Ok((Self { http1, http2 }, warnings))
+        Ok(Self { http1, http2 })
     }
 
     /// TLS over `io`, for the host of `target`, offering `best` and what is below it.

@@ -12,6 +12,7 @@ mod clients;
 mod support;
 mod threats;
 
+mod appliance;
 mod audit;
 mod connect;
 mod credentials;
@@ -22,6 +23,7 @@ mod http2;
 mod intercept;
 mod language;
 mod names;
+mod narrowing;
 mod origins;
 mod outages;
 mod pages;

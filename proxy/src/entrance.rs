@@ -1,0 +1,220 @@
+//! A client's connection, from its acceptance to its first head.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::accept::{Accept, is_transient};
+use crate::appliance::{Member, Members};
+use crate::cause::Cause;
+use crate::context::Context;
+use crate::http1::guard::{First, Guard};
+use crate::request::Scope;
+use crate::route;
+use crate::session::{self, Panics, Session};
+use crate::stage::Stage;
+
+/// Pause after an accept failed for want of descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Gives each connection of `accept` to `take`, until the proxy of `context` ends or accepting fails for good.
+pub(crate) async fn accepting<A: Accept>(
+    context: Arc<Context>,
+    mut accept: A,
+    take: impl Fn(A::Io) + Send + Sync,
+) -> io::Result<()> {
+    // A connection that is accepted as the end begins counts as open before anybody asks whether one is.
+    let _open = context.tasks.token();
+    loop {
+        let accepted = tokio::select! {
+            // Whoever has connected by the end is let in first.
+            biased;
+            accepted = accept.accept() => accepted,
+            () = context.draining.cancelled() => return Ok(()),
+        };
+        match accepted {
+            Ok(client) => take(client),
+            Err(error) if is_transient(&error) => sleep(ACCEPT_PAUSE).await,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Serves one connection in a task of its own.
+pub(crate) fn take<I>(context: &Arc<Context>, client: I)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let serving = context.clone();
+    spawn(context, move |admitted| match admitted {
+        true => Stage::step(serve(serving, client)),
+        false => Stage::last(turn_away(serving, client, Cause::Busy)),
+    });
+}
+
+/// The same for a client that has to say who it is first: it is then served under its own policy.
+pub(crate) fn meet<I>(members: &Arc<Members>, client: I)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let members = members.clone();
+    let nobody = members.nobody.clone();
+    spawn(&nobody.clone(), move |admitted| match admitted {
+        true => Stage::step(identify(members, client)),
+        false => Stage::last(turn_away(nobody, client, Cause::Busy)),
+    });
+}
+
+/// The same for a client that nothing is served to: it is told so, whoever it is.
+pub(crate) fn refuse<I>(members: &Arc<Members>, client: I)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let members = members.clone();
+    let nobody = members.nobody.clone();
+    spawn(&nobody.clone(), move |admitted| match admitted {
+        true => Stage::step(tell(members, client)),
+        false => Stage::last(turn_away(nobody, client, Cause::Busy)),
+    });
+}
+
+/// Runs what `first` makes of a connection, and whether there was room for it.
+fn spawn(context: &Arc<Context>, first: impl FnOnce(bool) -> Stage + Send + 'static) {
+    let open = Open::new(context);
+    let admitted = open.count <= context.limits.connections as u64;
+    context.tasks.spawn(async move {
+        let _open = open;
+        first(admitted).run().await;
+    });
+}
+
+/// Counts a connection while it is open, and a panic of its task.
+struct Open {
+    context: Arc<Context>,
+    count: u64,
+    _panics: Panics,
+}
+
+impl Open {
+    fn new(context: &Arc<Context>) -> Self {
+        Self {
+            context: context.clone(),
+            count: context.recorder.metrics().connected(),
+            _panics: Panics(context.clone()),
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.context.recorder.metrics().disconnected();
+    }
+}
+
+/// One client connection, as far as its first head, which says what comes next.
+async fn serve<I>(context: Arc<Context>, client: I) -> Option<Stage>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut guard = Guard::new(client, context.limits.clone());
+    let first = first(&context, &mut guard).await?;
+    Some(begin(context, first, guard, None))
+}
+
+async fn first<I: AsyncRead + Unpin>(context: &Context, guard: &mut Guard<I>) -> Option<First> {
+    tokio::select! {
+        first = guard.first() => first.ok(),
+        () = context.drained(Instant::now()) => None,
+    }
+}
+
+fn begin<I>(context: Arc<Context>, first: First, guard: Guard<I>, member: Option<Member>) -> Stage
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    match first {
+        First::Connect(head) => {
+            let (client, early) = guard.into_tunnel();
+            Stage::step(route::connect::serve(context, head, client, early))
+        }
+        First::Request => {
+            let session = Session::new(context, Scope::Proxy, guard.shared().clone(), None);
+            session::http1(Arc::new(session.of(member)), guard)
+        }
+        First::Closed => Stage::last(std::future::ready(())),
+    }
+}
+
+/// As far as the client's word who it is. What follows runs in a task of that client's own.
+async fn identify<I>(members: Arc<Members>, client: I) -> Option<Stage>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let nobody = members.nobody.clone();
+    let mut guard = Guard::new(client, nobody.limits.clone());
+    let first = first(&nobody, &mut guard).await?;
+    let head = match &first {
+        First::Connect(head) => head,
+        First::Request => guard.head(),
+        First::Closed => return None,
+    };
+    match members.known_by_head(head) {
+        Ok(context) => {
+            let member = Member::new(members, Some(context.clone()));
+            let serving = context.clone();
+            spawn(&context, move |admitted| match admitted {
+                true => begin(serving, first, guard, Some(member)),
+                false => Stage::last(turn_away(serving, guard.into_tunnel().0, Cause::Busy)),
+            });
+            None
+        }
+        Err(cause) => {
+            let stranger = Member::new(members, None);
+            Some(unserved(nobody, first, guard, stranger, cause))
+        }
+    }
+}
+
+/// As far as the client's first request, which is answered with a refusal.
+async fn tell<I>(members: Arc<Members>, client: I) -> Option<Stage>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let nobody = members.nobody.clone();
+    let mut guard = Guard::new(client, nobody.limits.clone());
+    let first = first(&nobody, &mut guard).await?;
+    let member = Member::unserved(members);
+    Some(unserved(nobody, first, guard, member, Cause::NoPolicy))
+}
+
+/// A refusal in its turn, as an answer to a request: a client that is still sending a body reads it.
+fn unserved<I>(
+    nobody: Arc<Context>,
+    first: First,
+    guard: Guard<I>,
+    member: Member,
+    cause: Cause,
+) -> Stage
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    match first {
+        First::Connect(_) => Stage::last(turn_away(nobody, guard.into_tunnel().0, cause)),
+        First::Request | First::Closed => begin(nobody, first, guard, Some(member)),
+    }
+}
+
+/// An answer without a look at the question.
+async fn turn_away<I: AsyncRead + AsyncWrite + Unpin>(
+    context: Arc<Context>,
+    mut client: I,
+    cause: Cause,
+) {
+    context.recorder.begin("", "").failed(&cause);
+    let denial = context.denial(&cause, None).to_bytes();
+    let _ = timeout(Duration::from_secs(1), client.write_all(&denial)).await;
+    let _ = client.shutdown().await;
+}
