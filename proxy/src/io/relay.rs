@@ -41,13 +41,22 @@ fn give_back(buffer: Vec<u8>) {
     });
 }
 
-/// Carries bytes between `client` and `origin` until both directions have ended, or nothing moved for `idle`.
+/// How long a relay stands still before it is ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// Nobody says anything.
+    pub(crate) idle: Duration,
+    /// Somebody has said something, and the other does not take it.
+    pub(crate) stall: Duration,
+}
+
+/// Carries bytes between `client` and `origin` until both directions have ended, or for as long as `patience` lasts.
 ///
 /// Between two sockets, a direction that fills a buffer goes over to `splice(2)` for as long as bytes keep coming.
 pub(crate) async fn relay<C, O>(
     client: &mut C,
     origin: &mut O,
-    idle: Duration,
+    patience: Patience,
     traffic: &Traffic,
 ) -> io::Result<()>
 where
@@ -56,32 +65,43 @@ where
 {
     if let (Some(client), Some(origin)) = (socket(client), socket(origin)) {
         let (mut up, mut down) = (Bulk::default(), Bulk::default());
-        return both(idle, |cx, moved| {
-            let sent = up.poll(cx, client, origin, |bytes| {
-                traffic.add_up(bytes);
-                moved();
-            });
-            let received = down.poll(cx, origin, client, |bytes| {
-                traffic.add_down(bytes);
-                moved();
-            });
-            finished(sent, received)
+        return both(patience, |cx| {
+            let (mut sent, mut received) = (0, 0);
+            let (is_up, is_down) = (
+                up.poll(cx, client, origin, |bytes| sent += bytes),
+                down.poll(cx, origin, client, |bytes| received += bytes),
+            );
+            count(traffic, sent, received);
+            Ok([
+                Moment::new(is_up, sent, up.holds())?,
+                Moment::new(is_down, received, down.holds())?,
+            ])
         })
         .await;
     }
     let (mut up, mut down) = (Direction::default(), Direction::default());
-    both(idle, |cx, moved| {
-        let sent = up.poll(cx, client, origin, |bytes| {
-            traffic.add_up(bytes);
-            moved();
-        });
-        let received = down.poll(cx, origin, client, |bytes| {
-            traffic.add_down(bytes);
-            moved();
-        });
-        finished(sent, received)
+    both(patience, |cx| {
+        let (mut sent, mut received) = (0, 0);
+        let (is_up, is_down) = (
+            up.poll(cx, client, origin, |bytes| sent += bytes),
+            down.poll(cx, origin, client, |bytes| received += bytes),
+        );
+        count(traffic, sent, received);
+        Ok([
+            Moment::new(is_up, sent, up.holds())?,
+            Moment::new(is_down, received, down.holds())?,
+        ])
     })
     .await
+}
+
+fn count(traffic: &Traffic, up: usize, down: usize) {
+    if up > 0 {
+        traffic.add_up(up);
+    }
+    if down > 0 {
+        traffic.add_down(down);
+    }
 }
 
 /// The TCP socket that `stream` is, if it is one.
@@ -97,6 +117,10 @@ struct Bulk {
 }
 
 impl Bulk {
+    fn holds(&self) -> bool {
+        self.copy.holds() || self.splice.as_ref().is_some_and(Splice::holds)
+    }
+
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -120,52 +144,71 @@ impl Bulk {
     }
 }
 
-/// Polls both directions until both are over. `poll` tells whether each is, and calls its argument for what moved.
+/// What became of one direction in one poll.
+struct Moment {
+    is_over: bool,
+    moved: bool,
+    /// Bytes wait for the writer.
+    holds: bool,
+}
+
+impl Moment {
+    fn new(outcome: Poll<io::Result<()>>, moved: usize, holds: bool) -> io::Result<Self> {
+        let is_over = match outcome {
+            Poll::Ready(outcome) => outcome.map(|()| true)?,
+            Poll::Pending => false,
+        };
+        Ok(Self {
+            is_over,
+            moved: moved > 0,
+            holds: holds && !is_over,
+        })
+    }
+}
+
+/// Polls both directions until both are over.
 async fn both(
-    idle: Duration,
-    mut poll: impl FnMut(&mut Context<'_>, &mut dyn FnMut()) -> io::Result<(bool, bool)>,
+    patience: Patience,
+    mut poll: impl FnMut(&mut Context<'_>) -> io::Result<[Moment; 2]>,
 ) -> io::Result<()> {
     let mut moved = Instant::now();
-    let mut timer = Box::pin(sleep(idle));
+    // Since when each direction waits for its writer.
+    let mut stuck: [Option<Instant>; 2] = [None; 2];
+    let mut timer = Box::pin(sleep(patience.idle.min(patience.stall)));
     poll_fn(|cx| {
-        let mut progress = false;
-        if let (true, true) = poll(cx, &mut || progress = true)? {
+        let moments = poll(cx)?;
+        if moments.iter().all(|moment| moment.is_over) {
             return Poll::Ready(Ok(()));
         }
-        if progress {
+        if moments.iter().any(|moment| moment.moved) {
             moved = Instant::now();
         }
-        ready!(expired(timer.as_mut(), cx, moved, idle));
+        for (since, moment) in stuck.iter_mut().zip(&moments) {
+            *since = match (moment.holds, moment.moved, *since) {
+                (false, ..) => None,
+                (true, false, Some(since)) => Some(since),
+                (true, ..) => Some(Instant::now()),
+            };
+        }
+        let stalled = stuck.iter().flatten().map(|since| *since + patience.stall);
+        let due = stalled.fold(moved + patience.idle, Instant::min);
+        ready!(expired(timer.as_mut(), cx, due));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     })
     .await
 }
 
-fn finished(
-    sent: Poll<io::Result<()>>,
-    received: Poll<io::Result<()>>,
-) -> io::Result<(bool, bool)> {
-    let is_over = |direction| match direction {
-        Poll::Ready(Err(error)) => Err(error),
-        Poll::Ready(Ok(())) => Ok(true),
-        Poll::Pending => Ok(false),
-    };
-    Ok((is_over(sent)?, is_over(received)?))
-}
-
-/// The timer is only moved when it fires, not with every byte.
-fn expired(
-    mut timer: Pin<&mut Sleep>,
-    cx: &mut Context<'_>,
-    moved: Instant,
-    idle: Duration,
-) -> Poll<()> {
+/// The timer is only moved when it fires or must fire earlier, not with every byte.
+fn expired(mut timer: Pin<&mut Sleep>, cx: &mut Context<'_>, due: Instant) -> Poll<()> {
+    if due < timer.deadline() {
+        timer.as_mut().reset(due);
+    }
     loop {
         ready!(timer.as_mut().poll(cx));
-        if moved.elapsed() >= idle {
+        if due <= Instant::now() {
             return Poll::Ready(());
         }
-        timer.as_mut().reset(moved + idle);
+        timer.as_mut().reset(due);
     }
 }
 
@@ -188,6 +231,11 @@ enum Step {
 }
 
 impl Direction {
+    /// Whether bytes were read and not written.
+    fn holds(&self) -> bool {
+        self.start < self.end
+    }
+
     fn poll<R, W>(
         &mut self,
         cx: &mut Context<'_>,
@@ -302,24 +350,70 @@ mod tests {
             client.read_to_end(&mut answer).await.unwrap();
             assert_eq!(answer, long);
         };
-        let (result, ()) = tokio::join!(
-            relay(&mut near, &mut far, Duration::from_secs(5), &traffic),
-            sides
-        );
+        let (result, ()) = tokio::join!(relay(&mut near, &mut far, PATIENCE, &traffic), sides);
         result.unwrap();
     }
 
+    /// Silence is long; bytes that nobody takes are not, whatever the other direction does.
     #[tokio::test(start_paused = true)]
-    async fn silence_ends_it() {
-        let (_client, mut near) = duplex(64);
-        let (mut far, _origin) = duplex(64);
-        let result = relay(
-            &mut near,
-            &mut far,
-            Duration::from_secs(3600),
-            &Traffic::default(),
-        )
-        .await;
-        assert_eq!(result.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    async fn what_stands_still_ends() {
+        // Whether the client sends what the origin does not read, and how long the relay then lasts.
+        for (sends, expected) in [(false, PATIENCE.idle), (true, PATIENCE.stall)] {
+            let (mut client, mut near) = duplex(64);
+            let (mut far, mut origin) = duplex(64);
+            let began = Instant::now();
+            let sides = async {
+                if !sends {
+                    return std::future::pending().await;
+                }
+                client.write_all(&[7; 200]).await.unwrap();
+                // The other direction goes on meanwhile.
+                loop {
+                    origin.write_all(b"x").await.unwrap();
+                    client.read_u8().await.unwrap();
+                    sleep(PATIENCE.stall / 4).await;
+                }
+            };
+            let traffic = Traffic::default();
+            let ended = tokio::select! {
+                ended = relay(&mut near, &mut far, PATIENCE, &traffic) => ended,
+                () = sides => unreachable!(),
+            };
+            assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
+            let lasted = began.elapsed();
+            assert!(
+                (expected..expected * 2).contains(&lasted),
+                "{sends} {lasted:?}"
+            );
+        }
     }
+
+    /// A reader that takes a little at a time is slow, and not still.
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_reader_is_served() {
+        let (mut client, mut near) = duplex(64);
+        let (mut far, mut origin) = duplex(64);
+        let traffic = Traffic::default();
+        let sides = async {
+            let sending = async {
+                client.write_all(&[7; 500]).await.unwrap();
+                client.shutdown().await.unwrap();
+            };
+            let reading = async {
+                for _ in 0..500 {
+                    sleep(PATIENCE.stall / 4).await;
+                    origin.read_u8().await.unwrap();
+                }
+                origin.shutdown().await.unwrap();
+            };
+            tokio::join!(sending, reading);
+        };
+        let (ended, ()) = tokio::join!(relay(&mut near, &mut far, PATIENCE, &traffic), sides);
+        ended.unwrap();
+    }
+
+    const PATIENCE: Patience = Patience {
+        idle: Duration::from_secs(3600),
+        stall: Duration::from_secs(120),
+    };
 }

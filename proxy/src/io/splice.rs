@@ -67,6 +67,11 @@ impl Splice {
         pausing.then_some(self.last_burst)
     }
 
+    /// Whether bytes are on their way and not there.
+    pub(crate) fn holds(&self) -> bool {
+        self.held > 0
+    }
+
     /// Moves what can be moved. Ready when `from` has ended and `to` has been told.
     pub(crate) fn poll(
         &mut self,

@@ -11,7 +11,7 @@ use crate::audit::{self, Carriage};
 use crate::cause::Cause;
 use crate::context::Context;
 use crate::gate::{Permit, Route};
-use crate::io::relay::relay;
+use crate::io::relay::{Patience, relay};
 use crate::options::Limits;
 use crate::record::Record;
 use crate::stage::Stage;
@@ -94,7 +94,11 @@ pub(crate) async fn carry<C, O>(
     O: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let traffic = record.traffic();
-    let relayed = relay(client, origin, context.limits.tunnel_idle, &traffic);
+    let patience = Patience {
+        idle: context.limits.tunnel_idle,
+        stall: context.limits.body_idle,
+    };
+    let relayed = relay(client, origin, patience, &traffic);
     let cause = tokio::select! {
         outcome = relayed => match outcome {
             Ok(()) => return record.done(),
