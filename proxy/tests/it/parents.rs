@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use proxy::parent::Parents;
 use tempfile::TempDir;
@@ -23,7 +24,16 @@ fn parents(user: &str, address: SocketAddr, by_name: bool) -> Parents {
 }
 
 async fn world(config: &str, parents: Parents) -> World {
-    let world = World::made(config, |options| options.parents = parents).await;
+    world_within(config, parents, Duration::from_secs(10)).await
+}
+
+/// The same with so much time for a parent to do its part.
+async fn world_within(config: &str, parents: Parents, connect: Duration) -> World {
+    let world = World::made(config, |options| {
+        options.parents = parents;
+        options.limits.connect = connect;
+    })
+    .await;
     for name in ["canary.test", "direct.test"] {
         world.dns.points(name, &["127.0.0.1"]);
     }
@@ -140,10 +150,12 @@ async fn there_is_no_way_around_a_parent() {
         (Some("407 Who"), "parent-auth"),
         (Some("403 No"), "parent-refused"),
         (Some("nonsense"), "parent-malformed"),
+        (Some("silence"), "parent-timeout"),
         (None, "parent-unreachable"),
     ];
     for (status, reason) in rows {
         let parent = match status {
+            Some("silence") => Some(Canary::http(|_| Reply::Hang).await),
             Some(status) => Some(refusing(status).await),
             None => None,
         };
@@ -154,11 +166,12 @@ async fn there_is_no_way_around_a_parent() {
             &[],
             &["canary.test"],
         );
-        let world = world(
-            &policy.replace("direct.test:*", "direct.test"),
-            parents("", address, false),
-        )
-        .await;
+        let connect = match status {
+            Some("silence") => Duration::from_millis(300),
+            _ => Duration::from_secs(10),
+        };
+        let policy = policy.replace("direct.test:*", "direct.test");
+        let world = world_within(&policy, parents("", address, false), connect).await;
         let refused = world.connect(&authority).await.err().unwrap();
         assert_eq!(
             (refused.status, refused.reason()),
@@ -166,6 +179,25 @@ async fn there_is_no_way_around_a_parent() {
             "{status:?}"
         );
         assert_eq!(origin.seen().connections, 0);
+    }
+    // One that consents and then resets: the client's tunnel ends, and intercepted requests are a 502.
+    for bypassed in [true, false] {
+        let consents = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
+        let parent = Canary::http(move |_| Reply::SendAndReset(consents.clone())).await;
+        let bypass: &[&str] = if bypassed { &["canary.test"] } else { &[] };
+        let policy = config("deny", &[&authority], &[], bypass);
+        let world = world(&policy, parents("", parent.address, false)).await;
+        let mut tunnel = world.connect(&authority).await.unwrap();
+        if bypassed {
+            assert!(tunnel.rest().await.is_empty());
+        } else {
+            let mut tunnel = tunnel.tls(&world.ca(), "canary.test").await.unwrap();
+            assert_eq!(tunnel.get(&authority, "/").await.unwrap().status, 502);
+        }
+        assert_eq!(
+            (origin.seen().connections, parent.seen().connections > 0),
+            (0, true)
+        );
     }
     // The control: a host that is exempt from parents.
     let direct = format!("direct.test:{}", origin.port());
