@@ -32,6 +32,7 @@ fn proxy(args: InternalProxyArgs) -> Outcome {
             log: Some(args.log),
             admin: Some(args.admin),
             handover: Some(handover),
+            login_store: Some(args.ca_dir.clone()),
             advice: Some(format!("sandbox network proxy {}", args.name)),
             ..Options::new(args.name, args.config, args.ca_dir)
         };

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::budgets::Budgets;
 use crate::cause::Cause;
-use crate::credentials::Credentials;
+use crate::credentials::{Credentials, Logins};
 use crate::denial::Denial;
 use crate::gate::Gate;
 use crate::live::Live;
@@ -41,6 +41,7 @@ pub(crate) struct Context {
     pub(crate) rates: Rates,
     pub(crate) budgets: Arc<Budgets>,
     pub(crate) credentials: Credentials,
+    pub(crate) logins: Logins,
     pub(crate) minter: Arc<Minter>,
     pub(crate) acceptor: Acceptor,
     pub(crate) connector: Connector,

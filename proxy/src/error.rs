@@ -33,8 +33,8 @@ pub enum StartError {
         /// The system's answer.
         source: io::Error,
     },
-    /// What was handed over cannot be read.
-    #[error("cannot read the credentials that were handed over")]
+    /// What was handed over, or is kept of logins, cannot be read.
+    #[error("cannot read the credentials that were handed over or kept")]
     Credentials(#[source] io::Error),
     /// The listener for metrics cannot be made.
     #[error("cannot listen on {address}")]

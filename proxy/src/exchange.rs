@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
@@ -70,6 +71,15 @@ pub(crate) async fn answer(
             expect,
             scrub,
         }) => stream(&context, response, lease, expect, scrub, record, busy),
+        Ok(Exchanged::Captured(response)) => {
+            record.done();
+            let (mut parts, body) = response.into_parts();
+            parts.headers = headers::answer(parts.headers);
+            Response::from_parts(
+                parts,
+                Answer::Own(Some(body).filter(|body| !body.is_empty())),
+            )
+        }
         Ok(Exchanged::Upgraded { response, sides }) => {
             session.shared.upgraded();
             let panics = Panics(context.clone());
@@ -129,6 +139,8 @@ enum Exchanged {
         expect: Option<Expecting>,
         scrub: Option<Box<Scrubber>>,
     },
+    /// An answer that was looked through before anybody else gets it.
+    Captured(Response<Bytes>),
     Upgraded {
         response: Response<()>,
         sides: Sides,
@@ -190,7 +202,7 @@ async fn exchange(
         true => terms::injections(context, &asked.target),
         false => Vec::new(),
     };
-    let scrub = match injections.is_empty() {
+    let mut scrub = match injections.is_empty() {
         true => None,
         // COST: boxed, because most requests do without.
         false => {
@@ -201,6 +213,16 @@ async fn exchange(
                 record,
             ))
             .await?
+        }
+    };
+    let login = match asked.tls {
+        true => context.logins.on(&asked.target),
+        false => None,
+    };
+    let capturing = match &login {
+        None => false,
+        Some(login) => {
+            Box::pin(login.swap(&asked.target, &mut request, &mut scrub, record)).await?
         }
     };
     let key = Key {
@@ -235,6 +257,11 @@ async fn exchange(
                 key,
                 permit,
             };
+            if let Some(login) = login.filter(|_| capturing) {
+                let captured = Box::pin(login.capture(response, &traffic)).await?;
+                lease.give_back();
+                return Ok(Exchanged::Captured(captured));
+            }
             Ok(Exchanged::Answer {
                 response,
                 lease,

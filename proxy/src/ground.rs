@@ -3,6 +3,7 @@
 //! What could carry something from one policy's clients to another's is not here: connections to origins, their TLS
 //! sessions, routes, rates, budgets, tokens and the list of denials are each [`Context`]'s own.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::RootCertStore;
@@ -12,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::audit::Log;
 use crate::budgets::Budgets;
 use crate::context::Context;
-use crate::credentials::Credentials;
+use crate::credentials::{Credentials, Login, Logins};
 use crate::error::StartError;
 use crate::gate::Gate;
 use crate::live::Live;
@@ -35,6 +36,8 @@ pub(crate) struct Ground {
     parents: Parents,
     pub(crate) minter: Arc<Minter>,
     roots: Arc<RootCertStore>,
+    logins: Vec<Login>,
+    login_store: Option<PathBuf>,
 }
 
 impl Ground {
@@ -60,6 +63,8 @@ impl Ground {
             parents: options.parents.clone(),
             minter: Arc::new(minter),
             roots,
+            logins: options.logins.clone(),
+            login_store: options.login_store.clone(),
         };
         Ok((ground, warnings))
     }
@@ -72,6 +77,7 @@ impl Ground {
         credentials: Credentials,
     ) -> Result<Arc<Context>, StartError> {
         let budgets = Arc::<Budgets>::default();
+        let logins = Logins::new(self.logins.clone(), self.login_store.clone());
         let placeholder = self.minter.leaf("localhost").map_err(ca::CaError::from)?;
         Ok(Arc::new(Context {
             limits: self.limits.clone(),
@@ -90,6 +96,7 @@ impl Ground {
             rates: Rates::default(),
             budgets,
             credentials,
+            logins: logins.map_err(StartError::Credentials)?,
             minter: self.minter.clone(),
             acceptor: Acceptor::new(placeholder)?,
             connector: Connector::new(self.roots.clone())?,

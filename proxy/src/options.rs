@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::credentials::{Handed, Handover};
+use crate::credentials::{Handed, Handover, Login};
 use crate::upstream::parent::Parents;
 
 /// Everything [`crate::Proxy::start`] needs to know.
@@ -37,6 +37,10 @@ pub struct Options {
     pub handed: Handed,
     /// The memory file through which more of them come, and where those are kept that come while it runs.
     pub handover: Option<Arc<Handover>>,
+    /// Logins made by guests whose tokens are kept here. All that are known by default.
+    pub logins: Vec<Login>,
+    /// The directory where those tokens are kept beyond the proxy's end. Nowhere by default.
+    pub login_store: Option<PathBuf>,
     /// Proxies between this machine and the network. See [`Parents`].
     pub parents: Parents,
     /// Bounds on time and number.
@@ -64,6 +68,8 @@ impl Options {
             advice: None,
             handed: Handed::default(),
             handover: None,
+            logins: Login::known(),
+            login_store: None,
             parents: Parents::default(),
             limits: Limits::default(),
         }
@@ -85,9 +91,10 @@ pub struct Limits {
     pub handshake: Duration,
     /// From the end of a request to the head of its answer. Long: language models think.
     pub first_byte: Duration,
-    /// A body that stands still, in either direction, or a client that does not read its answer.
+    /// A body that stands still, in either direction, a client that does not read its answer, and either side of a tunnel
+    /// that does not take what the other has sent.
     pub body_idle: Duration,
-    /// A tunnel that stands still.
+    /// A tunnel in which nobody says anything.
     pub tunnel_idle: Duration,
     /// One name lookup, all tries together.
     pub resolve: Duration,

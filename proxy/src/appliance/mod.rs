@@ -78,6 +78,11 @@ impl Appliance {
     ///
     /// `options.config` is not looked at. Every file must be good; later, one that is wrong changes nothing.
     pub async fn start(options: Options, plan: Plan) -> Result<Arc<Self>, StartError> {
+        // Tokens of one client's login must not be another's: none is kept where both would look.
+        let options = Options {
+            login_store: None,
+            ..options
+        };
         let (ground, trust) = Ground::new(&options)?;
         let nobody = Arc::new(Live::fixed(Policy::deny_all()));
         let nothing = Credentials::new(Handed::default(), None).map_err(StartError::Credentials)?;

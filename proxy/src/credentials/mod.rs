@@ -8,6 +8,7 @@
 mod apply;
 mod error;
 mod handed;
+mod logins;
 mod oauth;
 mod place;
 mod scrub;
@@ -31,6 +32,8 @@ pub(crate) use scrub::Scrubber;
 pub(crate) use strip::is_credential;
 
 pub use handed::{Handed, Handover};
+pub use logins::Login;
+pub(crate) use logins::Logins;
 pub use services::{Form, SERVICES, Service, service_of};
 
 /// A credential that is in force, by name only.

@@ -36,7 +36,9 @@ fn name(text: &str) -> Name {
 fn allow(dir: &Path, policy: &str, hosts: &[&str]) {
     let lines = hosts.iter().map(|host| format!("allow {host}\n"));
     let text = format!("default deny\n{}", lines.collect::<String>());
-    fs::write(dir.join("policies").join(format!("{policy}.policy")), text).unwrap();
+    let new = dir.join("new");
+    fs::write(&new, text).unwrap();
+    fs::rename(new, dir.join("policies").join(format!("{policy}.policy"))).unwrap();
 }
 
 impl House {

@@ -22,6 +22,7 @@ mod framing;
 mod http2;
 mod intercept;
 mod language;
+mod logins;
 mod names;
 mod narrowing;
 mod origins;

@@ -19,7 +19,10 @@ const SWITCH: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\
 
 fn set(world: &World, port: u16, policy: &str) {
     let policy = policy.replace("PORT", &port.to_string());
-    std::fs::write(world.dir.path().join("team.policy"), policy).unwrap();
+    // Renamed over: between the halves of a write in place, the policy is an empty one, which ends everything.
+    let new = world.dir.path().join("team.new");
+    std::fs::write(&new, policy).unwrap();
+    std::fs::rename(new, world.dir.path().join("team.policy")).unwrap();
     world.set(CONFIG);
 }
 

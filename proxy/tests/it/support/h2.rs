@@ -36,7 +36,8 @@ pub(crate) fn piped() -> (mpsc::Sender<Frame<Bytes>>, Body) {
     (sender, StreamBody::new(stream).boxed())
 }
 
-type Handler = Arc<dyn Fn(Request<Incoming>) -> BoxFuture<'static, Response<Body>> + Send + Sync>;
+pub(crate) type Handler =
+    Arc<dyn Fn(Request<Incoming>) -> BoxFuture<'static, Response<Body>> + Send + Sync>;
 
 /// Version, `:authority` or `Host`, path and fields of a request.
 type Seen = (http::Version, String, String, HeaderMap);
@@ -68,12 +69,16 @@ impl Origin {
         + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(listener, config, Arc::new(handler))
+    }
+
+    /// On a socket whose port somebody had to know before.
+    pub(crate) fn on(listener: TcpListener, config: Arc<ServerConfig>, handler: Handler) -> Self {
         let origin = Self {
             address: listener.local_addr().unwrap(),
             connections: Arc::default(),
             requests: Arc::default(),
         };
-        let handler: Handler = Arc::new(handler);
         let (connections, requests) = (origin.connections.clone(), origin.requests.clone());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {

@@ -58,18 +58,26 @@ type Script = Arc<dyn Fn(&str) -> Reply + Send + Sync>;
 
 impl Canary {
     pub(crate) async fn http(script: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
-        Self::start(None, Arc::new(script)).await
+        Self::start(bound().await, None, Arc::new(script))
     }
 
     pub(crate) async fn https(
         config: Arc<ServerConfig>,
         script: impl Fn(&str) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        Self::start(Some(TlsAcceptor::from(config)), Arc::new(script)).await
+        Self::https_on(bound().await, config, script)
     }
 
-    async fn start(tls: Option<TlsAcceptor>, script: Script) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    /// On a socket whose port somebody had to know before.
+    pub(crate) fn https_on(
+        listener: TcpListener,
+        config: Arc<ServerConfig>,
+        script: impl Fn(&str) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::start(listener, Some(TlsAcceptor::from(config)), Arc::new(script))
+    }
+
+    fn start(listener: TcpListener, tls: Option<TlsAcceptor>, script: Script) -> Self {
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(watch::Sender::new(Seen::default()));
         let notes = seen.clone();
@@ -118,6 +126,10 @@ impl Canary {
         let mut seen = self.seen.subscribe();
         super::soon(what, seen.wait_for(wanted)).await.unwrap();
     }
+}
+
+async fn bound() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.unwrap()
 }
 
 /// Returns the stream if it is to be reset.

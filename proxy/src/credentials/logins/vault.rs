@@ -1,0 +1,174 @@
+//! Tokens by their sentinels.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write as _};
+use std::num::NonZeroUsize;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use lru::LruCache;
+use memchr::memmem;
+use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::sentinel::{SentinelError, sentinel};
+use crate::credentials::place::percent_encoded;
+
+/// Tokens that are kept: those of some twenty logins or renewals. The one used longest ago goes first.
+const CAPACITY: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+
+/// The tokens of one vendor's logins.
+#[derive(Debug)]
+pub(super) struct Vault {
+    kept: Mutex<LruCache<String, SecretString>>,
+    /// Where they outlive the proxy; private to its owner.
+    file: Option<PathBuf>,
+}
+
+impl Vault {
+    /// With what was kept in `file`.
+    pub(super) fn open(file: Option<PathBuf>) -> io::Result<Self> {
+        let mut kept = LruCache::new(CAPACITY);
+        if let Some(file) = &file {
+            match fs::read(file).map(Zeroizing::new) {
+                Ok(json) => {
+                    let tokens: BTreeMap<String, String> = serde_json::from_slice(&json)?;
+                    for (sentinel, token) in tokens {
+                        kept.put(sentinel, token.into());
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Self {
+            kept: Mutex::new(kept),
+            file,
+        })
+    }
+
+    /// Keeps `token` and returns what stands for it.
+    pub(super) fn keep(&self, token: &str, prefix: &str) -> Result<String, SentinelError> {
+        let sentinel = sentinel(token, prefix)?;
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.put(sentinel.clone(), token.into());
+        if let Some(file) = &self.file {
+            // A token that is not on disk serves until the proxy ends; then the agent logs in again.
+            let _ = write(file, &kept);
+        }
+        Ok(sentinel)
+    }
+
+    /// `text` with tokens in the place of sentinels, and whether there were any. In a `form` they are encoded.
+    pub(super) fn reveal(&self, text: &[u8], form: bool) -> (Zeroizing<Vec<u8>>, bool) {
+        let mut text = Zeroizing::new(text.to_vec());
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut used = Vec::new();
+        for (sentinel, token) in kept.iter() {
+            let token = match form {
+                true => percent_encoded(token.expose_secret()),
+                false => Zeroizing::new(token.expose_secret().to_owned()),
+            };
+            if let Some(swapped) = replaced(&text, sentinel.as_bytes(), token.as_bytes()) {
+                text = Zeroizing::new(swapped);
+                used.push(sentinel.clone());
+            }
+        }
+        for sentinel in &used {
+            kept.promote(sentinel);
+        }
+        (text, !used.is_empty())
+    }
+
+    /// `text` with sentinels in the place of tokens.
+    pub(super) fn conceal(&self, text: &[u8]) -> Vec<u8> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.iter().fold(text.to_vec(), |text, (sentinel, token)| {
+            let token = token.expose_secret();
+            let text = replaced(&text, token.as_bytes(), sentinel.as_bytes()).unwrap_or(text);
+            let encoded = percent_encoded(token);
+            replaced(&text, encoded.as_bytes(), sentinel.as_bytes()).unwrap_or(text)
+        })
+    }
+}
+
+/// `text` with `new` for every `old`; none if there is no `old`.
+fn replaced(text: &[u8], old: &[u8], new: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    let mut from = 0;
+    for at in memmem::find_iter(text, old) {
+        out.extend_from_slice(text.get(from..at)?);
+        out.extend_from_slice(new);
+        from = at + old.len();
+    }
+    if from == 0 {
+        return None;
+    }
+    out.extend_from_slice(text.get(from..)?);
+    Some(out)
+}
+
+/// Written beside and renamed: a crash leaves the old tokens or the new ones.
+fn write(file: &Path, kept: &LruCache<String, SecretString>) -> io::Result<()> {
+    let exposed: BTreeMap<_, _> = kept
+        .iter()
+        .map(|(sentinel, token)| (sentinel, token.expose_secret()))
+        .collect();
+    let json = Zeroizing::new(serde_json::to_vec(&exposed)?);
+    let beside = file.with_extension("new");
+    let mut out = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&beside)?;
+    out.write_all(&json)?;
+    out.sync_all()?;
+    fs::rename(&beside, file)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+
+    #[test]
+    fn there_and_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("login-x.json");
+        let vault = Vault::open(Some(file.clone())).unwrap();
+        let one = vault.keep("token/one+1", "").unwrap();
+        let two = vault.keep("token-two", "p_").unwrap();
+        assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
+        for vault in [vault, Vault::open(Some(file)).unwrap()] {
+            let said = format!("a={one}&b={two}&c={one}");
+            let (plain, swapped) = vault.reveal(said.as_bytes(), false);
+            assert_eq!(*plain, b"a=token/one+1&b=token-two&c=token/one+1");
+            assert!(swapped);
+            let (form, _) = vault.reveal(said.as_bytes(), true);
+            assert_eq!(*form, b"a=token%2Fone%2B1&b=token-two&c=token%2Fone%2B1");
+            for text in [&plain, &form] {
+                assert_eq!(vault.conceal(text), said.as_bytes());
+            }
+            let (same, swapped) = vault.reveal(b"nothing here", false);
+            assert_eq!((&**same, swapped), (&b"nothing here"[..], false));
+        }
+    }
+
+    #[test]
+    fn tokens_are_bounded() {
+        let vault = Vault::open(None).unwrap();
+        let first = vault.keep("the-first-token", "").unwrap();
+        let second = vault.keep("the-second-token", "").unwrap();
+        for number in 2..CAPACITY.get() {
+            vault.keep(&format!("token-number-{number}"), "").unwrap();
+            assert!(vault.reveal(first.as_bytes(), false).1, "it is in use");
+        }
+        vault.keep("one-too-many", "").unwrap();
+        assert!(vault.reveal(first.as_bytes(), false).1);
+        assert!(!vault.reveal(second.as_bytes(), false).1);
+    }
+}
