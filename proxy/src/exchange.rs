@@ -74,7 +74,7 @@ pub(crate) async fn answer(
         Ok(Exchanged::Captured(response)) => {
             record.done();
             let (mut parts, body) = response.into_parts();
-            parts.headers = headers::answer(parts.headers);
+            headers::answer(&mut parts.headers);
             Response::from_parts(
                 parts,
                 Answer::Own(Some(body).filter(|body| !body.is_empty())),
@@ -180,10 +180,10 @@ async fn exchange(
     }
     let traffic = record.traffic();
     terms::charge(context, &asked.target, &traffic)?;
-    let permit = route.permits.first();
-    let permit = permit.map(|permit| permit.asking(request.method(), request.uri()));
-    if let Some(permit) = &permit {
-        session.acts_on(permit)?;
+    let first = route.permits.first();
+    let acting = first.map(|permit| permit.asking(request.method(), request.uri()));
+    if let Some(acting) = &acting {
+        session.acts_on(acting)?;
     }
     let protocol = match request.version() {
         Version::HTTP_2 => Protocol::Http2,
@@ -247,21 +247,24 @@ async fn exchange(
         context.credentials.refused(&injections).await;
     }
     match (response.status(), client) {
-        (StatusCode::SWITCHING_PROTOCOLS, Some(client)) => switch(response, client, permit),
+        (StatusCode::SWITCHING_PROTOCOLS, Some(client)) => {
+            let permit = acting.map_or(permit.clone(), |acting| acting.through(&permit));
+            switch(response, client, Some(permit))
+        }
         (StatusCode::SWITCHING_PROTOCOLS, None) => {
             Err(Cause::BadAnswer("an upgrade nobody asked for".into()))
         }
         _ => {
+            if let Some(login) = login.filter(|_| capturing) {
+                // COST: the connection goes with the answer; logins are rare.
+                let captured = Box::pin(login.capture(response, &traffic)).await?;
+                return Ok(Exchanged::Captured(captured));
+            }
             let lease = Lease {
                 pool: context.pool.clone(),
                 key,
                 permit,
             };
-            if let Some(login) = login.filter(|_| capturing) {
-                let captured = Box::pin(login.capture(response, &traffic)).await?;
-                lease.give_back();
-                return Ok(Exchanged::Captured(captured));
-            }
             Ok(Exchanged::Answer {
                 response,
                 lease,

@@ -55,6 +55,14 @@ impl Permit {
         }
     }
 
+    /// The same, for the address that was connected to in the end.
+    pub(crate) fn through(self, dialled: &Self) -> Self {
+        Self {
+            request: self.request,
+            ..dialled.clone()
+        }
+    }
+
     /// The same for any request, once the one it was for is over.
     pub(crate) fn for_any(&self) -> Self {
         Self {
