@@ -14,6 +14,8 @@ mod threats;
 
 mod appliance;
 mod audit;
+mod bombs;
+mod chaos;
 mod connect;
 mod credentials;
 mod exhaustion;
@@ -30,5 +32,6 @@ mod outages;
 mod pages;
 mod parents;
 mod policy;
+mod sessions;
 mod streaming;
 mod upgrade;

@@ -131,15 +131,20 @@ impl Tunnel {
     }
 }
 
-pub(crate) fn client_config(ca: &str, alpn: &[&[u8]]) -> ClientConfig {
+/// The authority in `ca`, and no other.
+pub(crate) fn roots(ca: &str) -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots
         .add(CertificateDer::from_pem_slice(ca.as_bytes()).unwrap())
         .unwrap();
+    roots
+}
+
+pub(crate) fn client_config(ca: &str, alpn: &[&[u8]]) -> ClientConfig {
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_root_certificates(roots)
+        .with_root_certificates(roots(ca))
         .with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
     config
