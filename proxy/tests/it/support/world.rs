@@ -87,7 +87,10 @@ impl World {
 
     /// Writes the policy and has it in force when this returns.
     pub(crate) fn set(&self, config: &str) {
-        std::fs::write(self.config_path(), config).unwrap();
+        // Whole at once: the proxy watches the file, and would take half of it for what was written.
+        let beside = self.dir.path().join("beside.json");
+        std::fs::write(&beside, config).unwrap();
+        std::fs::rename(&beside, self.config_path()).unwrap();
         proxy::admin::reload(&self.admin()).unwrap();
     }
 
