@@ -3,13 +3,16 @@
 CARGO ?= cargo
 BIN := target/release/sandbox
 
-.PHONY: man run test check lint fmt fuzz mutants build setup test-setup bench bench-peers doc clean
+.PHONY: man run test test-as check lint fmt fuzz mutants build setup test-setup bench bench-peers doc clean
 
 run: setup build ## boot a microVM around this folder and show what it can and cannot reach
 	@./scripts/tour $(BIN)
 
 test: test-setup ## every test, those that boot microVMs included
 	@./scripts/test
+
+test-as: ## the tests again, as the ordinary user USER (as root)
+	@./scripts/test-as $(USER)
 
 check: ## the everyday loop: format, clippy and the tests that need no microVM
 	$(CARGO) fmt --all --check

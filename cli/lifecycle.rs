@@ -23,7 +23,7 @@ use crate::credentials;
 use crate::guest;
 use crate::progress::Progress;
 use crate::report::{Failure, Outcome};
-use crate::state::{Paths, Sandbox};
+use crate::state::{self, Paths, Sandbox, Writing};
 use crate::template::{Made, Template};
 
 /// How long a supervisor may take to open its socket; it does so before anything slow.
@@ -81,7 +81,10 @@ pub(crate) fn ensure_running(
 ) -> Result<Client, Failure> {
     if !sandbox.is_running() {
         let handed = credentials::of(sandbox)?;
-        let mut spec = spec(paths, sandbox, &handed, progress)?;
+        let mut spec = {
+            let _writing = tidy(sandbox)?;
+            spec(paths, sandbox, &handed, progress)?
+        };
         let inherited = credentials::Inherited::new(&handed)?;
         spec.proxy_input = Some(inherited.descriptor());
         let mut supervisor = spawn_supervisor(&spec, &handed)?;
@@ -107,6 +110,28 @@ async fn await_proxy(admin: &Path) {
     while proxy::admin::status(admin).is_err() && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// The certificate authority that was made with the sandbox. One that is gone or damaged is for a person to decide on:
+/// a new one in its place would go unnoticed.
+fn authority(sandbox: &Sandbox) -> Result<proxy::ca::Authority, Failure> {
+    let name = &sandbox.record.name;
+    proxy::ca::load(&sandbox.ca_dir()).map_err(|error| {
+        Failure::of(&error).help(format!(
+            "{}, or make a new one with `sandbox network proxy {name} --renew-ca`",
+            error.help()
+        ))
+    })
+}
+
+/// Removes what killed commands left in the sandbox's folder.
+fn tidy(sandbox: &Sandbox) -> Result<Writing, Failure> {
+    state::writing(&sandbox.dir).map_err(|error| {
+        Failure::doing(
+            format!("cannot write to `{}`", sandbox.dir.display()),
+            &error,
+        )
+    })
 }
 
 /// Everything that the supervisor must know.
@@ -137,7 +162,7 @@ fn spec(
             Failure::of(&error).maybe_help(help)
         })?;
     }
-    let authority = proxy::ca::ensure(&sandbox.ca_dir()).map_err(|error| Failure::of(&error))?;
+    let authority = authority(sandbox)?;
     let runtime_dir = paths.runtime(&record.id)?;
     let program = std::env::current_exe()
         .map_err(|error| Failure::doing("cannot find this program's own file", &error))?;

@@ -3,8 +3,8 @@
 //! State is files and nothing else: a directory per sandbox that appears complete or not at all.
 
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,10 @@ use crate::git;
 use crate::name::SandboxName;
 use crate::report::Failure;
 use crate::settings::Settings;
+
+mod files;
+
+pub(crate) use files::{DRAFT, Writing, create_once, lock_exclusive, replace, replace_if, writing};
 
 /// The directories that this user's sandboxes live in.
 #[derive(Debug, Clone)]
@@ -133,6 +137,12 @@ pub(crate) struct Record {
     pub(crate) settings: Settings,
 }
 
+/// The part of `sandbox.json` that every version understands.
+#[derive(Deserialize)]
+struct Layout {
+    version: u32,
+}
+
 /// The name of a sandbox's snapshot of its folders.
 pub(crate) const SNAPSHOT: &str = "folders.snapshot";
 
@@ -219,16 +229,19 @@ impl Paths {
                 ));
             }
         };
-        let record: Record = serde_json::from_str(&text).map_err(|error| {
+        let damaged = |error: serde_json::Error| {
             Failure::doing(format!("`{}` is damaged", file.display()), &error)
                 .help(format!("remove the sandbox with `sandbox rm {name}`"))
-        })?;
-        if record.version > RECORD_VERSION {
+        };
+        // First of all: the rest of a newer record may be anything.
+        let Layout { version } = serde_json::from_str(&text).map_err(damaged)?;
+        if version > RECORD_VERSION {
             return Err(Failure::new(format!(
                 "sandbox `{name}` was made by a newer version of this program"
             ))
             .help("update `sandbox`, or remove the sandbox with the version that made it"));
         }
+        let record = serde_json::from_str(&text).map_err(damaged)?;
         Ok(Some(Sandbox { record, dir }))
     }
 
@@ -276,9 +289,10 @@ impl Paths {
             Failure::doing(format!("cannot write to `{}`", parent.display()), &error)
         };
         fs::create_dir_all(&parent).map_err(cannot)?;
+        let _writing = writing(&parent).map_err(cannot)?;
         // The leading dot keeps a half-made directory from being any sandbox's name.
         let staging = tempfile::Builder::new()
-            .prefix(".new-")
+            .prefix(DRAFT)
             .tempdir_in(&parent)
             .map_err(cannot)?;
         fill(staging.path())?;
@@ -288,7 +302,7 @@ impl Paths {
             Ok(()) => {
                 // The directory has a new name: there is nothing left to remove.
                 let _ = staging.keep();
-                sync_dir(&parent).map_err(cannot)?;
+                files::sync_dir(&parent).map_err(cannot)?;
                 Ok(Sandbox { record, dir })
             }
             Err(error)
@@ -312,67 +326,4 @@ fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Failure> {
         .map_err(|error| Failure::doing(format!("cannot write `{}`", path.display()), &error))?;
     text.push('\n');
     replace(path, text.as_bytes())
-}
-
-/// Replaces the content of `path`: a crash at any instant leaves the old or the new.
-pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), Failure> {
-    replace_if(path, content, |_| Ok(()))
-}
-
-/// The same, if `check` finds the new content good; it gets the path of the file that would take the
-/// place of the old.
-pub(crate) fn replace_if(
-    path: &Path,
-    content: &[u8],
-    check: impl FnOnce(&Path) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let cannot =
-        |error: io::Error| Failure::doing(format!("cannot write `{}`", path.display()), &error);
-    let dir = path.parent().unwrap_or(Path::new("."));
-    let write = || -> io::Result<tempfile::NamedTempFile> {
-        let mut file = tempfile::NamedTempFile::new_in(dir)?;
-        file.write_all(content)?;
-        file.as_file().sync_all()?;
-        Ok(file)
-    };
-    let file = write().map_err(cannot)?;
-    check(file.path())?;
-    file.persist(path).map_err(|error| cannot(error.error))?;
-    sync_dir(dir).map_err(cannot)
-}
-
-/// Writes `path` unless it exists; of two that try at once, one wins and neither tears it.
-pub(crate) fn create_once(path: &Path, content: &[u8]) -> Result<(), Failure> {
-    let write = || -> io::Result<()> {
-        let dir = path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(dir)?;
-        let mut file = tempfile::NamedTempFile::new_in(dir)?;
-        file.write_all(content)?;
-        file.as_file().sync_all()?;
-        match file.persist_noclobber(path) {
-            Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => Err(error.error),
-            _ => sync_dir(dir),
-        }
-    };
-    write().map_err(|error| Failure::doing(format!("cannot write `{}`", path.display()), &error))
-}
-
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    fs::File::open(dir)?.sync_all()
-}
-
-/// Takes the lock that serialises changes to one sandbox's files; freed when dropped.
-pub(crate) fn lock_exclusive(path: &Path) -> Result<fs::File, Failure> {
-    use rustix::fs::{FlockOperation, flock};
-    let cannot =
-        |error: io::Error| Failure::doing(format!("cannot lock `{}`", path.display()), &error);
-    let file = fs::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(cannot)?;
-    flock(&file, FlockOperation::LockExclusive).map_err(|errno| cannot(errno.into()))?;
-    Ok(file)
 }

@@ -64,6 +64,9 @@ pub(crate) struct NetworkProxyArgs {
     /// Hand the running proxy the credentials of this environment, in place of those of its start
     #[arg(long)]
     pub(crate) renew_credentials: bool,
+    /// Make a new certificate authority for a stopped sandbox, in place of the one it has
+    #[arg(long)]
+    pub(crate) renew_ca: bool,
     /// Print the policy as JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -1,16 +1,22 @@
 //! The processes of a running sandbox. They are this program, started by its supervisor.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use proxy::credentials::Handover;
 use proxy::parent::Parents;
 use proxy::{Options, Proxy};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use tokio::io::AsyncWriteExt;
+use tokio::time::interval;
 
 use super::running::Running;
 use crate::args::{InternalCommand, InternalProxyArgs};
 use crate::channel::Channel;
 use crate::report::{Failure, Outcome};
+
+/// How often the proxy shows that it lives.
+const BEAT: Duration = Duration::from_secs(1);
 
 pub(super) fn run(command: InternalCommand) -> Outcome {
     match command {
@@ -25,6 +31,8 @@ fn proxy(args: InternalProxyArgs) -> Outcome {
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::doing("cannot start the proxy", &error))?;
     let handover = inherited()?;
+    // The guest trusts the authority that was made with the sandbox, and no other.
+    proxy::ca::load(&args.ca_dir).map_err(|error| Failure::of(&error).help(error.help()))?;
     runtime.block_on(async {
         let options = Options {
             parents: parents(&handover)?,
@@ -39,12 +47,25 @@ fn proxy(args: InternalProxyArgs) -> Outcome {
         let proxy = Proxy::start(options)
             .await
             .map_err(|error| Failure::of(&error).maybe_help(error.help()))?;
+        tokio::spawn(beat());
         let channel = Channel::new(args.channel);
         let serving = tokio::spawn(proxy.clone().serve(channel));
         let stopped = Running::One(proxy).until_told_to_stop().await;
         serving.abort();
         stopped
     })
+}
+
+/// Says a byte on standard output each second, as long as this process can: the supervisor listens.
+async fn beat() {
+    let mut beats = interval(BEAT);
+    let mut supervisor = tokio::io::stdout();
+    loop {
+        beats.tick().await;
+        // It is gone when this fails, and this process goes with it.
+        let _ = supervisor.write_all(b".").await;
+        let _ = supervisor.flush().await;
+    }
 }
 
 /// The credentials that came as standard input, which nothing else must find open.

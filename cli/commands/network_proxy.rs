@@ -17,9 +17,12 @@ pub(super) fn run(args: &NetworkProxyArgs) -> Outcome {
     let edits = edits(args)?;
     let paths = Paths::from_env()?;
     let sandbox = paths.open(&args.sandbox)?;
+    if args.renew_ca {
+        renew_ca(&sandbox)?;
+    }
     if args.renew_credentials {
         renew_credentials(&paths, &sandbox)?;
-    } else if edits.is_empty() && !args.reset {
+    } else if edits.is_empty() && !args.reset && !args.renew_ca {
         let file = policy_file::read_aloud(&sandbox.config())?;
         if args.json {
             report::print(file.document.to_string().trim_end())?;
@@ -49,6 +52,22 @@ pub(super) fn run(args: &NetworkProxyArgs) -> Outcome {
         ));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The guest trusts what it is given at its start, so the sandbox must not run.
+fn renew_ca(sandbox: &Sandbox) -> Result<(), Failure> {
+    let name = &sandbox.record.name;
+    if sandbox.is_running() {
+        return Err(Failure::new(format!(
+            "`{name}` is running and trusts the authority that it has"
+        ))
+        .help(format!("stop it first with `sandbox stop {name}`")));
+    }
+    proxy::ca::renew(&sandbox.ca_dir()).map_err(|error| Failure::of(&error).help(error.help()))?;
+    report::say(format_args!(
+        "`{name}` has a new certificate authority, which it trusts from its next start"
+    ));
+    Ok(())
 }
 
 fn renew_credentials(paths: &Paths, sandbox: &Sandbox) -> Result<(), Failure> {

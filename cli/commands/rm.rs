@@ -7,7 +7,7 @@ use crate::args::NamesArgs;
 use crate::lifecycle;
 use crate::name::SandboxName;
 use crate::report::{self, Failure, Outcome};
-use crate::state::Paths;
+use crate::state::{self, Paths};
 
 pub(super) fn run(args: &NamesArgs) -> Outcome {
     let paths = Paths::from_env()?;
@@ -33,8 +33,9 @@ pub(super) fn remove(paths: &Paths, name: &SandboxName) -> Result<(), Failure> {
     let dir = paths.sandbox(name);
     let cannot = |error| Failure::doing(format!("cannot remove `{}`", dir.display()), &error);
     // It is gone as a whole first: a removal cut short leaves no half of a sandbox.
+    let _writing = state::writing(&paths.sandboxes()).map_err(cannot)?;
     let doomed = tempfile::Builder::new()
-        .prefix(".removed-")
+        .prefix(state::DRAFT)
         .tempdir_in(paths.sandboxes())
         .map_err(cannot)?;
     fs::rename(&dir, doomed.path().join("sandbox")).map_err(cannot)?;

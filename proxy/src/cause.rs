@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::audit::{Action, Stage};
+use crate::audit::{Action, LOG_FULL, Stage};
 use crate::credentials::CredentialError;
 use crate::gate::{Refusal, Ruling};
 use crate::http1::head::HeadError;
@@ -226,7 +226,7 @@ impl Cause {
             ),
             Self::NoPolicy => (S::FORBIDDEN, "no-policy", Denied, Parse),
             Self::Busy => (S::SERVICE_UNAVAILABLE, "busy", Denied, Parse),
-            Self::LogFull => (S::SERVICE_UNAVAILABLE, "log-full", Denied, Parse),
+            Self::LogFull => (S::SERVICE_UNAVAILABLE, LOG_FULL, Denied, Parse),
             Self::Internal(_) => (S::INTERNAL_SERVER_ERROR, "internal", Denied, Parse),
         };
         Facts {

@@ -30,15 +30,18 @@ pub(crate) struct Reading {
     generation: u64,
     /// What is wrong with its files.
     degraded: Option<String>,
+    /// What is wrong with its log.
+    log: Option<String>,
 }
 
 impl Reading {
     pub(crate) fn of(context: &Context, labels: &str, degraded: Option<String>) -> Self {
         Self {
             labels: labels.to_owned(),
-            counters: context.recorder.metrics().read(),
+            counters: context.recorder.counters(),
             generation: context.live.generation(),
             degraded,
+            log: context.recorder.log().trouble().map(|log| log.to_string()),
         }
     }
 
@@ -81,7 +84,7 @@ fn answer(readings: &[Reading], path: &str) -> Response<Full<Bytes>> {
         "/metrics" => (StatusCode::OK, metrics(readings)),
         "/health" => match readings
             .iter()
-            .find_map(|reading| reading.degraded.as_ref())
+            .find_map(|reading| reading.degraded.as_ref().or(reading.log.as_ref()))
         {
             None => (StatusCode::OK, "ok\n".to_owned()),
             Some(error) => (
@@ -109,7 +112,7 @@ type Metric = (
     fn(&Reading) -> u64,
 );
 
-const METRICS: [Metric; 12] = [
+const METRICS: [Metric; 13] = [
     (
         "connections_total",
         "counter",
@@ -166,6 +169,12 @@ const METRICS: [Metric; 12] = [
         "counter",
         "Tasks that died of a defect.",
         |reading| reading.counters.panics,
+    ),
+    (
+        "log_lines_lost_total",
+        "counter",
+        "Lines that could not be written to the log.",
+        |reading| reading.counters.log_lines_lost,
     ),
     (
         "policy_generation",

@@ -44,6 +44,9 @@ pub struct Counters {
     pub bytes_down: u64,
     /// Tasks that died of a defect.
     pub panics: u64,
+    /// Lines that never reached the log, because it could not be written.
+    #[serde(default)]
+    pub log_lines_lost: u64,
 }
 
 impl Metrics {
@@ -96,6 +99,7 @@ impl Metrics {
             bytes_up: self.bytes_up.load(Relaxed),
             bytes_down: self.bytes_down.load(Relaxed),
             panics: self.panics.load(Relaxed),
+            log_lines_lost: 0,
         }
     }
 }

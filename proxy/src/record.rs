@@ -14,7 +14,7 @@ use crate::audit::{Action, Carriage, Event, Kind, Log, RuleRef, Stage, clean};
 use crate::budgets::Meter;
 use crate::cause::Cause;
 use crate::gate::{Route, Ruling};
-use crate::metrics::Metrics;
+use crate::metrics::{Counters, Metrics};
 use crate::session::Revocation;
 
 /// Longest method, URL and message in a line, in bytes.
@@ -54,6 +54,7 @@ impl Recorder {
     fn write(&self, event: Box<Event>) {
         self.metrics.finished(&event);
         self.log.write(&event);
+        self.tell_gap();
         if event.reason.is_some() {
             let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
             if troubles.len() >= TROUBLES {
@@ -63,12 +64,32 @@ impl Recorder {
         }
     }
 
+    /// Says in the log itself that lines are missing, once it can be written again.
+    fn tell_gap(&self) {
+        if let Some(lost) = self.log.gap() {
+            let mut event = self.event(Kind::Config);
+            event.reason = Some("log-gap".to_owned());
+            event.message = Some(format!(
+                "{lost} lines were lost while this log could not be written"
+            ));
+            self.log.write(&event);
+        }
+    }
+
     pub(crate) fn sandbox(&self) -> &str {
         &self.sandbox
     }
 
     pub(crate) fn log(&self) -> &Log {
         &self.log
+    }
+
+    /// Counts since the start.
+    pub(crate) fn counters(&self) -> Counters {
+        Counters {
+            log_lines_lost: self.log.lost(),
+            ..self.metrics.read()
+        }
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

@@ -101,7 +101,7 @@ impl Proxy {
     /// Counts since the start.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        self.context.recorder.metrics().read()
+        self.context.recorder.counters()
     }
 
     /// The authority's certificate as PEM.

@@ -19,7 +19,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::support::Home;
 
 /// An origin that answers every request on a connection of its own.
-fn origin() -> SocketAddr {
+pub(crate) fn origin() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {

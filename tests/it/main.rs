@@ -14,6 +14,7 @@ mod cli;
 mod decisions;
 mod dns;
 mod edges;
+mod faults;
 mod flags;
 mod image;
 mod microvm;

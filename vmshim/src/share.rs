@@ -292,6 +292,9 @@ fn translation(caller: u32) -> Vec<IdMap> {
     ]
 }
 
+#[cfg(test)]
+mod tests;
+
 #[expect(
     clippy::print_stdout,
     reason = "a helper's standard output is its channel to the supervisor"

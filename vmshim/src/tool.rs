@@ -185,6 +185,15 @@ pub fn can_contain() -> bool {
         .is_ok()
 }
 
+/// Whether this user can leave the network and the file system by a user namespace of its own, as the VMM and the
+/// servers of shared folders do.
+pub fn can_leave() -> bool {
+    let namespaces = ["--user", "--map-root-user", "--mount", "--net"];
+    UNSHARE
+        .output(UNSHARE.command().args(namespaces).arg("true"))
+        .is_ok()
+}
+
 /// Whether a program of this name is found on the extended search path.
 pub fn installed(program: &str) -> bool {
     let path = search_path(std::env::var_os("PATH").as_deref());

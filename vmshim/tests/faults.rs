@@ -12,7 +12,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use support::{Sandbox, sh, try_sh};
+use support::{PROXY, Sandbox, sh, try_sh};
 use vmshim::attach::AttachError;
 use vmshim::client::Client;
 use vmshim::lock::Lock;
@@ -46,15 +46,16 @@ async fn process(command: &str) -> u32 {
 #[tokio::test]
 async fn every_part_may_be_killed() {
     let mut sandbox = Sandbox::prepare();
-    let nap = format!("sleep {}", 1_000_000 + std::process::id());
-    sandbox.spec.proxy_command = nap.split(' ').map(Into::into).collect();
+    let tag = std::process::id().to_string();
+    sandbox.spec.proxy_command.push(tag.clone().into());
+    let proxy = format!("sh -c {PROXY} {tag}");
 
     // The proxy comes back by itself, and the guest does not notice.
     let (client, _) = sandbox.start().await;
-    let first = process(&nap).await;
+    let first = process(&proxy).await;
     let killed = Instant::now();
     kill(first);
-    while process(&nap).await == first {}
+    while process(&proxy).await == first {}
     assert!(
         killed.elapsed() < Duration::from_secs(1),
         "{:?}",

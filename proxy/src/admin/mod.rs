@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::audit::Trouble;
 pub use crate::credentials::Active;
 pub use crate::metrics::Counters;
 pub use client::{AdminError, credentials, reload, status};
@@ -46,6 +47,9 @@ pub struct Status {
     /// What is wrong with the file as it is now, with line and column. The policy in force is then an older one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub degraded: Option<String>,
+    /// What is wrong with the log. While it cannot be written, requests are refused once too many lines wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<Trouble>,
     /// The credentials in force, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub credentials: Vec<Active>,

@@ -86,7 +86,8 @@ fn status(context: &Context) -> Status {
         digest: snapshot.policy.digest().to_string(),
         config: context.live.path().to_owned(),
         degraded: context.live.error().map(|error| error.to_string()),
+        log: context.recorder.log().trouble(),
         credentials: context.credentials.active(&snapshot.policy),
-        counters: context.recorder.metrics().read(),
+        counters: context.recorder.counters(),
     }
 }

@@ -1,16 +1,23 @@
 //! Writing the log: one `write(2)` for each line, so a kill at any moment tears at most the last one.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use rustix::fs::OFlags;
+use serde::{Deserialize, Serialize};
 
 use super::Event;
 use super::chain::Chain;
 use crate::options::Limits;
+
+/// The reason of requests that are refused because they cannot be recorded.
+pub(crate) const LOG_FULL: &str = "log-full";
 
 /// How long a log that cannot be written may hold lines back before requests are refused.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -45,32 +52,95 @@ impl Log {
             max_bytes: limits.log_bytes,
             keep: limits.log_files,
             checked: Instant::now(),
+            astray: false,
             backlog: VecDeque::new(),
             capacity: limits.log_backlog,
             failing_since: None,
-            lost: 0,
+            lost: Lost::default(),
         }))))
     }
 
     /// Records `event`. COST: one write into the page cache, about 2 µs; it never waits for the disk.
     pub(crate) fn write(&self, event: &Event) {
-        let Some(writer) = &self.0 else { return };
-        let Ok(line) = serde_json::to_vec(event) else {
+        let Some(mut writer) = self.writer() else {
             return;
         };
-        writer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .write(line);
+        // A request that was refused because nothing can be recorded must not push out what was let through.
+        if writer.failing_since.is_some() && event.reason.as_deref() == Some(LOG_FULL) {
+            writer.lost.count();
+            return;
+        }
+        if let Ok(line) = serde_json::to_vec(event) {
+            writer.write(line);
+        }
     }
 
     /// Whether a request may start: an error while lines cannot be written and no more can be kept.
     pub(crate) fn check(&self) -> Result<(), Full> {
-        let Some(writer) = &self.0 else { return Ok(()) };
-        writer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .check()
+        self.writer().map_or(Ok(()), |mut writer| writer.check())
+    }
+
+    /// The lines that are not on disk, while the log cannot be written.
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        let writer = self.writer()?;
+        writer.failing_since.map(|since| Trouble {
+            seconds: since.elapsed().as_secs(),
+            waiting: writer.backlog.len(),
+            lost: writer.lost.untold,
+        })
+    }
+
+    /// How many lines were lost in an outage that is over and that nobody has told of yet.
+    pub(crate) fn gap(&self) -> Option<u64> {
+        let mut writer = self.writer()?;
+        let over = writer.failing_since.is_none() && writer.lost.untold > 0;
+        over.then(|| std::mem::take(&mut writer.lost.untold))
+    }
+
+    /// Lines lost since the start.
+    pub(crate) fn lost(&self) -> u64 {
+        self.writer().map_or(0, |writer| writer.lost.total)
+    }
+
+    fn writer(&self) -> Option<MutexGuard<'_, Writer>> {
+        let writer = self.0.as_ref()?;
+        Some(writer.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A log that cannot be written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// For how long.
+    pub seconds: u64,
+    /// Lines that are kept in memory until it can be.
+    pub waiting: usize,
+    /// Lines that were dropped because no more can be kept.
+    pub lost: u64,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the request log cannot be written for {} s; {} lines wait, {} are lost",
+            self.seconds, self.waiting, self.lost
+        )
+    }
+}
+
+/// Lines that never reached the log.
+#[derive(Debug, Default)]
+struct Lost {
+    total: u64,
+    /// Those that the log itself does not mention yet.
+    untold: u64,
+}
+
+impl Lost {
+    fn count(&mut self) {
+        self.total += 1;
+        self.untold += 1;
     }
 }
 
@@ -83,31 +153,39 @@ struct Writer {
     /// Rotated files that are kept.
     keep: u32,
     checked: Instant,
+    /// The open file is not the one at `path`, and none can be made there.
+    astray: bool,
     backlog: VecDeque<Vec<u8>>,
     capacity: usize,
     failing_since: Option<Instant>,
-    lost: u64,
+    lost: Lost,
 }
 
 impl Writer {
     fn write(&mut self, mut line: Vec<u8>) {
         if self.checked.elapsed() >= RECHECK {
-            self.checked = Instant::now();
-            // Without a new file the old one goes on being written.
-            let _ = self.renew();
+            self.recheck();
         }
-        // Chained in the order of writing: a line that is lost later leaves a gap that shows.
+        // Requests are refused once `capacity` is reached; the rest is for those that were under way.
+        if self.backlog.len() >= 2 * self.capacity {
+            return self.lost.count();
+        }
         self.chain.seal(&mut line);
         self.backlog.push_back(line);
         self.drain();
-        while self.backlog.len() > self.capacity {
-            self.backlog.pop_front();
-            self.lost += 1;
-        }
+    }
+
+    /// Looks whether the log is still where it should be.
+    fn recheck(&mut self) {
+        self.checked = Instant::now();
+        self.astray = self.renew().is_err() && !self.is_in_place();
     }
 
     fn check(&mut self) -> Result<(), Full> {
         if self.failing_since.is_some() {
+            if self.astray && self.checked.elapsed() >= RECHECK {
+                self.recheck();
+            }
             self.drain();
         }
         match self.failing_since {
@@ -120,34 +198,35 @@ impl Writer {
 
     fn drain(&mut self) {
         while let Some(line) = self.backlog.front() {
-            match append(&mut self.file, line) {
-                Ok(()) => drop(self.backlog.pop_front()),
-                Err(_) => {
-                    self.failing_since.get_or_insert_with(Instant::now);
-                    return;
-                }
+            // What goes into a file that nobody can find is not recorded.
+            if self.astray || append(&mut self.file, line).is_err() {
+                self.failing_since.get_or_insert_with(Instant::now);
+                return;
             }
+            self.backlog.pop_front();
         }
         self.failing_since = None;
     }
 
     /// Rotates a log that has grown too big, and opens a new one where the old was moved or deleted.
     fn renew(&mut self) -> io::Result<()> {
-        let open = self.file.metadata()?;
-        let named = fs::metadata(&self.path).ok();
-        if open.len() >= self.max_bytes {
+        if self.file.metadata()?.len() >= self.max_bytes {
             self.rotate()?;
-        } else if named.is_some_and(|named| (named.dev(), named.ino()) == (open.dev(), open.ino()))
-        {
+        } else if self.is_in_place() {
             return Ok(());
         }
         // The chain goes on, whatever the new file holds.
         self.file = open_repaired(&self.path)?.0;
         Ok(())
     }
-}
 
-impl Writer {
+    /// Whether the open file is the one that the log's name leads to.
+    fn is_in_place(&self) -> bool {
+        let place = |file: &fs::Metadata| (file.dev(), file.ino());
+        let (open, named) = (self.file.metadata(), fs::metadata(&self.path));
+        matches!((open, named), (Ok(open), Ok(named)) if place(&open) == place(&named))
+    }
+
     /// Makes each rotated file one older; the oldest goes.
     fn rotate(&self) -> io::Result<()> {
         let numbered = |number: u32| self.path.with_extension(number.to_string());
@@ -174,13 +253,14 @@ fn append(file: &mut File, line: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Opens for appending, mode 0600, cuts what follows the last line feed, and reads the last line's chain.
+/// Opens for appending without ever waiting for a pipe's reader, mode 0600, cuts what follows the last line feed, and reads the last line's chain.
 fn open_repaired(path: &Path) -> io::Result<(File, Option<Chain>)> {
     let mut file = OpenOptions::new()
         .read(true)
         .append(true)
         .create(true)
         .mode(0o600)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
         .open(path)?;
     let length = file.metadata()?.len();
     let whole = end_of_line_before(&mut file, length)?;
@@ -261,7 +341,7 @@ mod tests {
         }
     }
 
-    fn writer(log: &Log) -> std::sync::MutexGuard<'_, Writer> {
+    fn writer(log: &Log) -> MutexGuard<'_, Writer> {
         log.0.as_ref().unwrap().lock().unwrap()
     }
 
@@ -291,15 +371,82 @@ mod tests {
         assert!(!dir.path().join("network.3").exists(), "two are kept");
     }
 
+    fn break_off(log: &Log) -> File {
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        std::mem::replace(&mut writer(log).file, full)
+    }
+
+    /// F10: what is refused for want of a log does not push out what was let through, and the gap is counted.
+    #[test]
+    fn a_long_outage_keeps_what_was_let_through() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("network.jsonl");
+        let log = open(&path, u64::MAX, 2).unwrap();
+        let good = break_off(&log);
+        assert_eq!((log.trouble(), log.gap()), (None, None));
+        // Two fill the backlog, two more were under way, and one is too many.
+        for url in ["a", "b", "c", "d", "e"] {
+            log.write(&event(url));
+        }
+        let refused = Event {
+            reason: Some(LOG_FULL.to_owned()),
+            ..event("refused")
+        };
+        log.write(&refused);
+        let trouble = log.trouble().unwrap();
+        assert_eq!((trouble.waiting, trouble.lost), (4, 2));
+        assert_eq!((log.check(), log.gap()), (Err(Full), None));
+        writer(&log).file = good;
+        assert_eq!((log.check(), log.trouble()), (Ok(()), None));
+        assert_eq!((log.gap(), log.gap(), log.lost()), (Some(2), None, 2));
+        assert_eq!(urls(&path), ["a", "b", "c", "d"]);
+        let chain = super::super::verify(&*fs::read(&path).unwrap()).unwrap();
+        assert_eq!(chain, Ok(4));
+    }
+
+    /// F11: a log that is gone and cannot be made anew is a log that cannot be written.
+    #[test]
+    fn lines_are_not_written_where_nobody_finds_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("network.jsonl");
+        let log = open(&path, u64::MAX, 10).unwrap();
+        let recheck = || writer(&log).recheck();
+        log.write(&event("a"));
+        fs::remove_file(&path).unwrap();
+        // A full pipe, a folder: neither can be appended to, and neither may be waited for.
+        let pipe = |path: &Path| {
+            rustix::fs::mkfifoat(rustix::fs::CWD, path, rustix::fs::Mode::RUSR).unwrap();
+        };
+        for make in [pipe, |path: &Path| fs::create_dir(path).unwrap()] {
+            make(&path);
+            recheck();
+            log.write(&event("b"));
+            assert!(log.trouble().is_some());
+            fs::remove_file(&path)
+                .or_else(|_| fs::remove_dir(&path))
+                .unwrap();
+        }
+        recheck();
+        log.write(&event("c"));
+        assert_eq!(
+            (log.trouble(), urls(&path)),
+            (None, vec!["b".into(), "b".into(), "c".into()])
+        );
+        // One that is only made read-only is still the one that is open.
+        let mut mode = fs::metadata(&path).unwrap().permissions();
+        mode.set_readonly(true);
+        fs::set_permissions(&path, mode).unwrap();
+        recheck();
+        log.write(&event("d"));
+        assert_eq!((log.trouble(), urls(&path).len()), (None, 4));
+    }
+
     #[test]
     fn a_full_disk_closes_after_the_backlog_and_recovers() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("network.jsonl");
         let log = open(&path, u64::MAX, 3).unwrap();
-        let good = std::mem::replace(
-            &mut writer(&log).file,
-            OpenOptions::new().write(true).open("/dev/full").unwrap(),
-        );
+        let good = break_off(&log);
         for url in ["a", "b"] {
             log.write(&event(url));
             assert_eq!(log.check(), Ok(()), "kept in memory");

@@ -10,5 +10,6 @@ pub use chain::verify;
 pub use event::{Action, Carriage, Event, Kind, RuleRef, Stage};
 pub use read::{ReadError, read};
 
-pub(crate) use log::Log;
+pub use log::Trouble;
+pub(crate) use log::{LOG_FULL, Log};
 pub(crate) use text::clean;

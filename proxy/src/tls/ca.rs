@@ -10,6 +10,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use jiff::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PublicKeyData as _,
@@ -27,6 +28,9 @@ pub const CERTIFICATE: &str = "proxy-ca.crt";
 
 /// File name of the private key inside the authority's directory.
 pub const KEY: &str = "proxy-ca.key";
+
+/// Extension of files that are being written; before it stands the process that writes.
+const DRAFT: &str = "tmp";
 
 /// Days an authority is valid: ten years. It dies with its sandbox long before.
 const VALID_DAYS: i64 = 3650;
@@ -55,6 +59,9 @@ pub enum CaError {
         /// The system's answer.
         source: io::Error,
     },
+    /// There is none, and none may be made.
+    #[error("`{}` holds no certificate authority", .0.display())]
+    Absent(PathBuf),
     /// The certificate is there and its key is not.
     #[error("`{}` has no key beside it", .0.display())]
     KeyMissing(PathBuf),
@@ -91,9 +98,11 @@ impl CaError {
     pub fn help(&self) -> &'static str {
         match self {
             Self::Io { .. } => "check the directory's owner, permissions and free space",
-            Self::KeyMissing(_) | Self::Corrupt { .. } | Self::Mismatch(_) | Self::Expired(_) => {
-                "restore both files from a copy, or remove both and start again; guests then need the new certificate"
-            }
+            Self::Absent(_)
+            | Self::KeyMissing(_)
+            | Self::Corrupt { .. }
+            | Self::Mismatch(_)
+            | Self::Expired(_) => "restore `proxy-ca.key` and `proxy-ca.crt` from a copy",
             Self::Exposed { .. } => {
                 "run `chmod 600` on it, or make a new authority if others may have read it"
             }
@@ -102,15 +111,41 @@ impl CaError {
     }
 }
 
+/// Loads the authority in `dir`. One that is missing or damaged is an error, because guests trust the old one.
+pub fn load(dir: &Path) -> Result<Authority, CaError> {
+    let (key_path, cert_path) = (dir.join(KEY), dir.join(CERTIFICATE));
+    match (exists(&key_path)?, exists(&cert_path)?) {
+        (false, true) => Err(CaError::KeyMissing(cert_path)),
+        (_, false) => Err(CaError::Absent(dir.to_owned())),
+        (true, true) => read(&cert_path, load_key(&key_path)?),
+    }
+}
+
+/// Makes a new authority in the place of the one in `dir`, whatever state that is in. Guests trust it only once they
+/// have its certificate.
+pub fn renew(dir: &Path) -> Result<Authority, CaError> {
+    // The certificate first: a key without one is completed by `ensure`, a certificate without key is an error.
+    for path in [dir.join(CERTIFICATE), dir.join(KEY)] {
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(io_error("remove", &path)(error));
+            }
+            _ => {}
+        }
+    }
+    ensure(dir)
+}
+
 /// Loads the authority in `dir`, making directory (mode 0700), key and certificate if there are none.
 ///
-/// What is there is never replaced: a damaged authority is an error, because guests trust the old one.
+/// What is there is never replaced: a damaged authority is an error.
 pub fn ensure(dir: &Path) -> Result<Authority, CaError> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(dir)
         .map_err(io_error("create", dir))?;
+    sweep(dir);
     let (key_path, cert_path) = (dir.join(KEY), dir.join(CERTIFICATE));
     if !exists(&key_path)? {
         if exists(&cert_path)? {
@@ -120,9 +155,9 @@ pub fn ensure(dir: &Path) -> Result<Authority, CaError> {
     }
     let key = load_key(&key_path)?;
     if !exists(&cert_path)? {
-        place(&cert_path, 0o644, &self_signed(&key)?)?;
+        place(&cert_path, 0o644, &self_signed(&key, Timestamp::now())?)?;
     }
-    load(&cert_path, key)
+    read(&cert_path, key)
 }
 
 /// The certificate in `dir` as PEM, without touching the key.
@@ -147,7 +182,7 @@ impl Authority {
     }
 }
 
-fn self_signed(key: &KeyPair) -> Result<String, CaError> {
+fn self_signed(key: &KeyPair, now: Timestamp) -> Result<String, CaError> {
     let mut params = CertificateParams::default();
     let mut name = DistinguishedName::new();
     name.push(DnType::CommonName, SUBJECT);
@@ -155,7 +190,7 @@ fn self_signed(key: &KeyPair) -> Result<String, CaError> {
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.serial_number = Some(super::leaf::serial());
-    super::leaf::valid(&mut params, -BACKDATE_DAYS, VALID_DAYS);
+    super::leaf::valid(&mut params, now, -BACKDATE_DAYS, VALID_DAYS);
     Ok(params.self_signed(key)?.pem())
 }
 
@@ -178,7 +213,7 @@ fn load_key(path: &Path) -> Result<KeyPair, CaError> {
     })
 }
 
-fn load(path: &Path, key: KeyPair) -> Result<Authority, CaError> {
+fn read(path: &Path, key: KeyPair) -> Result<Authority, CaError> {
     let corrupt = || CaError::Corrupt {
         path: path.to_owned(),
         what: "a certificate authority in PEM",
@@ -192,7 +227,7 @@ fn load(path: &Path, key: KeyPair) -> Result<Authority, CaError> {
     if parsed.public_key().raw != key.subject_public_key_info().as_slice() {
         return Err(CaError::Mismatch(path.to_owned()));
     }
-    if parsed.validity().not_after.timestamp() < jiff::Timestamp::now().as_second() {
+    if parsed.validity().not_after.timestamp() < Timestamp::now().as_second() {
         return Err(CaError::Expired(path.to_owned()));
     }
     let issuer = Issuer::from_ca_cert_der(&certificate, key).map_err(|_| corrupt())?;
@@ -207,7 +242,7 @@ fn load(path: &Path, key: KeyPair) -> Result<Authority, CaError> {
 fn place(path: &Path, mode: u32, text: &str) -> Result<(), CaError> {
     static SERIAL: AtomicU32 = AtomicU32::new(0);
     let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-    let draft = path.with_extension(format!("{}-{serial}.tmp", std::process::id()));
+    let draft = path.with_extension(format!("{}-{serial}.{DRAFT}", std::process::id()));
     let written = write_synced(&draft, mode, text).map_err(io_error("write", &draft));
     let linked = written.and_then(|()| match fs::hard_link(&draft, path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -222,6 +257,27 @@ fn place(path: &Path, mode: u32, text: &str) -> Result<(), CaError> {
     File::open(parent)
         .and_then(|dir| dir.sync_all())
         .map_err(io_error("sync", parent))
+}
+
+/// Removes drafts whose writers are gone: they hold keys.
+fn sweep(dir: &Path) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == DRAFT) && !is_written(&path) {
+            // What cannot be removed is clutter.
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
+/// Whether the process that a draft names lives.
+fn is_written(draft: &Path) -> bool {
+    let name = draft.file_stem().unwrap_or_default().to_string_lossy();
+    let writer = name
+        .strip_prefix("proxy-ca.")
+        .and_then(|writer| writer.split_once('-'));
+    // A file that is none of ours is none to remove.
+    writer.is_none_or(|(pid, _)| Path::new("/proc").join(pid).exists())
 }
 
 fn write_synced(path: &Path, mode: u32, text: &str) -> io::Result<()> {
@@ -317,6 +373,18 @@ mod tests {
             ),
             (
                 |dir| {
+                    let key = KeyPair::from_pem(&fs::read_to_string(dir.join(KEY)).unwrap());
+                    let old = Timestamp::UNIX_EPOCH;
+                    fs::write(
+                        dir.join(CERTIFICATE),
+                        self_signed(&key.unwrap(), old).unwrap(),
+                    )
+                    .unwrap();
+                },
+                "has expired",
+            ),
+            (
+                |dir| {
                     fs::set_permissions(dir.join(KEY), fs::Permissions::from_mode(0o644)).unwrap()
                 },
                 "can be read by other users (mode 0644)",
@@ -326,9 +394,44 @@ mod tests {
             let (_root, dir) = fresh();
             ensure(&dir).unwrap();
             damage(&dir);
-            let error = ensure(&dir).unwrap_err();
-            assert!(error.to_string().contains(expected), "{error}");
-            assert!(!error.help().is_empty());
+            let text = || -> Vec<_> {
+                [KEY, CERTIFICATE]
+                    .map(|file| fs::read(dir.join(file)).ok())
+                    .to_vec()
+            };
+            let damaged = text();
+            for error in [ensure(&dir).unwrap_err(), load(&dir).unwrap_err()] {
+                assert!(error.to_string().contains(expected), "{error}");
+                assert!(!error.help().is_empty());
+            }
+            assert_eq!(text(), damaged, "nothing is written");
+            let renewed = renew(&dir).unwrap().pem().to_owned();
+            assert_eq!(load(&dir).unwrap().pem(), renewed);
         }
+    }
+
+    #[test]
+    fn what_is_missing_is_made_by_some_and_missed_by_others() {
+        let (_root, dir) = fresh();
+        assert!(matches!(load(&dir), Err(CaError::Absent(_))));
+        assert!(!dir.exists());
+        let made = ensure(&dir).unwrap().pem().to_owned();
+        assert_eq!(load(&dir).unwrap().pem(), made);
+        assert_ne!(renew(&dir).unwrap().pem(), made);
+    }
+
+    #[test]
+    fn drafts_of_the_dead_are_removed() {
+        let (_root, dir) = fresh();
+        ensure(&dir).unwrap();
+        // The first process number that Linux never gives out.
+        let (dead, living) = (u32::MAX, std::process::id());
+        let drafts = [dead, living].map(|pid| dir.join(format!("proxy-ca.{pid}-0.tmp")));
+        for draft in drafts.iter().chain([&dir.join("mine.tmp")]) {
+            fs::write(draft, "half a key").unwrap();
+        }
+        ensure(&dir).unwrap();
+        assert_eq!(drafts.map(|draft| draft.exists()), [false, true]);
+        assert!(dir.join("mine.tmp").exists());
     }
 }

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use lru::LruCache;
@@ -23,8 +23,9 @@ const CAPACITY: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 /// Days a leaf is valid, the backdating included: less than 90, which is what strict clients accept from anybody.
 const VALID_DAYS: i64 = 60;
 
-/// Age at which a kept leaf is signed anew, far before it expires.
-const RENEW_AFTER: Duration = Duration::from_secs(14 * 24 * 3600);
+/// Days by which the clock may differ from that of the signing; beyond it a kept leaf is signed anew, far before it
+/// expires. By the wall clock, as clients judge it: it jumps, and goes on while the machine sleeps.
+const KEPT_DAYS: RangeInclusive<i64> = -1..=14;
 
 /// Longest common name X.520 allows.
 const MAX_COMMON_NAME: usize = 64;
@@ -39,7 +40,13 @@ pub(crate) struct Minter {
 
 struct Kept {
     leaf: Arc<CertifiedKey>,
-    minted: Instant,
+    minted: Timestamp,
+}
+
+impl Kept {
+    fn is_fresh(&self, now: Timestamp) -> bool {
+        KEPT_DAYS.contains(&now.duration_since(self.minted).as_hours().div_euclid(24))
+    }
 }
 
 impl Minter {
@@ -60,21 +67,20 @@ impl Minter {
     /// INVARIANT: called only after the policy admitted `host`, so a guest cannot fill the cache with names it may not use.
     /// COST: a miss signs under the lock (about 30 µs). That is on purpose: however many ask at once, a host is signed once.
     pub(crate) fn leaf(&self, host: &str) -> Result<Arc<CertifiedKey>, rcgen::Error> {
+        self.leaf_at(host, Timestamp::now())
+    }
+
+    fn leaf_at(&self, host: &str, now: Timestamp) -> Result<Arc<CertifiedKey>, rcgen::Error> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = kept
-            .get(host)
-            .filter(|entry| entry.minted.elapsed() < RENEW_AFTER)
-        {
+        if let Some(entry) = kept.get(host).filter(|entry| entry.is_fresh(now)) {
             return Ok(entry.leaf.clone());
         }
-        let leaf = Arc::new(self.mint(host)?);
-        kept.put(
-            host.into(),
-            Kept {
-                leaf: leaf.clone(),
-                minted: Instant::now(),
-            },
-        );
+        let leaf = Arc::new(self.mint(host, now)?);
+        let entry = Kept {
+            leaf: leaf.clone(),
+            minted: now,
+        };
+        kept.put(host.into(), entry);
         Ok(leaf)
     }
 
@@ -83,8 +89,8 @@ impl Minter {
         self.authority.pem()
     }
 
-    fn mint(&self, host: &str) -> Result<CertifiedKey, rcgen::Error> {
-        let leaf: CertificateDer<'static> = params(host)?
+    fn mint(&self, host: &str, now: Timestamp) -> Result<CertifiedKey, rcgen::Error> {
+        let leaf: CertificateDer<'static> = params(host, now)?
             .signed_by(&self.key_pair, self.authority.issuer())?
             .der()
             .clone();
@@ -95,7 +101,7 @@ impl Minter {
     }
 }
 
-fn params(host: &str) -> Result<CertificateParams, rcgen::Error> {
+fn params(host: &str, now: Timestamp) -> Result<CertificateParams, rcgen::Error> {
     let mut params = CertificateParams::default();
     let mut name = DistinguishedName::new();
     // Clients look at the alternative names only; this is for people who look at a certificate.
@@ -114,7 +120,7 @@ fn params(host: &str) -> Result<CertificateParams, rcgen::Error> {
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.serial_number = Some(serial());
-    valid(&mut params, -BACKDATE_DAYS, VALID_DAYS);
+    valid(&mut params, now, -BACKDATE_DAYS, VALID_DAYS);
     Ok(params)
 }
 
@@ -148,18 +154,18 @@ pub(super) fn serial() -> SerialNumber {
     SerialNumber::from_slice(&bytes)
 }
 
-/// Makes `params` valid for whole days (UTC) counted from today.
-pub(super) fn valid(params: &mut CertificateParams, from: i64, to: i64) {
+/// Makes `params` valid for whole days (UTC) counted from the day of `now`.
+pub(super) fn valid(params: &mut CertificateParams, now: Timestamp, from: i64, to: i64) {
     let midnight = |offset| {
-        let (year, month, day) = date(offset);
+        let (year, month, day) = date(now, offset);
         date_time_ymd(year, month, day)
     };
     params.not_before = midnight(from);
     params.not_after = midnight(to);
 }
 
-fn date(offset: i64) -> (i32, u8, u8) {
-    let then = Timestamp::now()
+fn date(now: Timestamp, offset: i64) -> (i32, u8, u8) {
+    let then = now
         .checked_add(SignedDuration::from_hours(24 * offset))
         .unwrap_or(Timestamp::MAX)
         .to_zoned(TimeZone::UTC);
@@ -172,6 +178,8 @@ fn date(offset: i64) -> (i32, u8, u8) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
     use crate::tls::ca;
     use x509_parser::prelude::{FromDer as _, GeneralName, ParsedExtension, X509Certificate};
@@ -275,6 +283,45 @@ mod tests {
             asking.into_iter().map(|one| one.join().unwrap()).collect()
         });
         assert!(leaves.iter().all(|leaf| Arc::ptr_eq(leaf, &leaves[0])));
+    }
+
+    /// F17: whatever a clock does, what a client is shown is valid by it.
+    #[test]
+    fn a_leaf_follows_the_clock() {
+        let (_dir, minter) = minter();
+        let start = Timestamp::now();
+        let mut last = minter.leaf_at("a.example", start).unwrap();
+        // Hours after the start, and whether the leaf is still the last one.
+        let rows = [
+            (1, true),
+            (14 * 24, true),
+            (2 * 366 * 24, false),
+            (366 * 24, false),
+            (366 * 24 - 1, true),
+            (0, false),
+            (-20, true),
+            (-366 * 24, false),
+        ];
+        for (hours, kept) in rows {
+            let now = start
+                .checked_add(SignedDuration::from_hours(hours))
+                .unwrap();
+            let leaf = minter.leaf_at("a.example", now).unwrap();
+            assert_eq!(Arc::ptr_eq(&leaf, &last), kept, "{hours} hours");
+            let (_, parsed) = X509Certificate::from_der(&leaf.cert[0]).unwrap();
+            let validity = parsed.validity();
+            let days = |until: i64, from: i64| (until - from) / 86_400;
+            let now = now.as_second();
+            assert!(
+                days(now, validity.not_before.timestamp()) >= 1,
+                "{hours} hours"
+            );
+            assert!(
+                days(validity.not_after.timestamp(), now) >= 30,
+                "{hours} hours"
+            );
+            last = leaf;
+        }
     }
 
     /// T4: a hundred thousand names leave no more than the table holds, and signing them takes seconds, not minutes.

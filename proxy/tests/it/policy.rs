@@ -358,6 +358,109 @@ async fn a_wrong_file_changes_nothing_and_is_told() {
     assert_eq!(proxy::admin::status(&world.admin()).unwrap().degraded, None);
 }
 
+/// F22: what can happen to the file leaves the last good policy in force, is told, and is over when the file is whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_file_changes_nothing_and_a_whole_one_does() {
+    use std::os::unix::fs::PermissionsExt as _;
+    type Damage = fn(&Path);
+    let rows: &[(&str, Damage, &str)] = &[
+        (
+            "deleted",
+            |path| std::fs::remove_file(path).unwrap(),
+            "No such file",
+        ),
+        (
+            "emptied",
+            |path| std::fs::write(path, "").unwrap(),
+            "proxy-config.json:1:1",
+        ),
+        (
+            "cut",
+            |path| std::fs::write(path, r#"{"policy":"allo"#).unwrap(),
+            "proxy-config.json:1:",
+        ),
+        (
+            "not text",
+            |path| std::fs::write(path, [0xff, 0xfe]).unwrap(),
+            "not UTF-8",
+        ),
+        (
+            "a folder",
+            |path| {
+                std::fs::remove_file(path).unwrap();
+                std::fs::create_dir(path).unwrap();
+            },
+            "Is a directory",
+        ),
+        (
+            "a link to itself",
+            |path| {
+                std::fs::remove_file(path).unwrap();
+                symlink(path, path).unwrap();
+            },
+            "symbolic links",
+        ),
+        (
+            "unreadable",
+            |path| {
+                std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o000)).unwrap();
+            },
+            "Permission denied",
+        ),
+    ];
+    let (world, canary) = world(&deny(&["canary.test:PORT"])).await;
+    let authority = format!("canary.test:{}", canary.port());
+    let path = world.config_path();
+    for (number, (name, damage, told)) in rows.iter().enumerate() {
+        // Root may read everything.
+        if *told == "Permission denied" && rustix::process::geteuid().is_root() {
+            continue;
+        }
+        world.set(&deny(&[&authority, &format!("n{number}.test")]));
+        let generation = proxy::admin::status(&world.admin()).unwrap().generation;
+        damage(&path);
+        let error = proxy::admin::reload(&world.admin())
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(told), "{name}: {error}");
+        assert_eq!(world.get(&authority, "/").await.status, 200, "{name}");
+        let status = proxy::admin::status(&world.admin()).unwrap();
+        assert_eq!(
+            (status.generation, status.degraded),
+            (generation, Some(error)),
+            "{name}"
+        );
+        let removed = std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir(&path));
+        removed.unwrap_or_default();
+    }
+    world.set(&deny(&[]));
+    assert_eq!(world.get(&authority, "/").await.status, 403);
+}
+
+/// F22: a file that is saved faster than it is read ends in its last content.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_of_many_saves_holds() {
+    let (world, canary) = world(&deny(&[])).await;
+    let authority = format!("canary.test:{}", canary.port());
+    let path = world.config_path();
+    let saving = tokio::task::spawn_blocking(move || {
+        // Far faster than a look at the file takes.
+        for number in 0..1000 {
+            let draft = path.with_extension("draft");
+            std::fs::write(&draft, deny(&[&format!("h{number}.test")])).unwrap();
+            std::fs::rename(&draft, &path).unwrap();
+        }
+        std::fs::write(&path, deny(&[&authority])).unwrap();
+        authority
+    });
+    let authority = saving.await.unwrap();
+    soon("the last policy", async {
+        while world.try_get(&authority, "/").await != Some(200) {}
+    })
+    .await;
+    assert_eq!(proxy::admin::status(&world.admin()).unwrap().degraded, None);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_new_policy_would_refuse_is_closed() {
     use crate::support::Reply;

@@ -56,7 +56,7 @@ impl Error {
 
 /// Makes the disk at `path` with room for `size` bytes, unless it is there already.
 ///
-/// The file appears under its name only when its file system is complete.
+/// The file appears under its name only when its file system is complete; until then its name begins with `.draft-`.
 pub fn ensure(path: &Path, size: u64) -> Result<(), Error> {
     if path.exists() {
         return Ok(());
@@ -64,7 +64,7 @@ pub fn ensure(path: &Path, size: u64) -> Result<(), Error> {
     let dir = path.parent().unwrap_or(Path::new("."));
     space::require(dir, LEAST_FREE)?;
     let draft = tempfile::Builder::new()
-        .prefix(".data-")
+        .prefix(".draft-")
         .tempfile_in(dir)
         .map_err(Error::at(dir))?;
     draft

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use wire::message::{Configure, Share, User};
 
+use super::proxy::Silence;
 use super::publish::Ports;
 use super::shares::Shares;
 use super::vmm::{End, Vmm};
@@ -57,7 +58,10 @@ pub(super) async fn live(spec: &Spec, board: &Arc<Board>) -> Result<(), Error> {
     let ports = Ports::bind(&spec.publish).await?;
     board.update(|status| status.published = ports.published());
     let (end, ended) = oneshot::channel::<()>();
-    let proxy = tokio::spawn(proxy::keep(spec.clone(), async { drop(ended.await) }));
+    let proxy = tokio::spawn({
+        let (spec, board) = (spec.clone(), Arc::clone(board));
+        async move { proxy::keep(spec, Silence::USUAL, &board, async { drop(ended.await) }).await }
+    });
     let outcome = match spec.isolation {
         Isolation::MicroVm => boot_and_run(spec, board, ports).await,
         Isolation::Container => contain(spec, board, &ports).await,

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use rustix::io::FdFlags;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::process::{Child, Command};
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::{Instant, timeout};
 
+use super::Board;
 use crate::spec::Spec;
 
 /// A proxy that lived this long is restarted at once; one that did not is waited for.
@@ -20,16 +22,43 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)
 /// How long the proxy may take to finish its log when the sandbox ends.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// Runs the proxy, again and again, until `end`.
-pub(super) async fn keep(spec: Spec, end: impl Future<Output = ()>) {
+/// How long a proxy may be silent on its standard output.
+#[derive(Clone, Copy)]
+pub(super) struct Silence {
+    /// Until its first byte: it reads its policy and makes its keys.
+    start: Duration,
+    /// Between two bytes. It says one each second; busy processors delay that, by less than this.
+    running: Duration,
+}
+
+impl Silence {
+    pub(super) const USUAL: Self = Self {
+        start: Duration::from_secs(60),
+        running: Duration::from_secs(15),
+    };
+}
+
+/// Runs the proxy, again and again, until `end`. One that has gone silent is killed: it is stopped or stuck, and
+/// nothing of the guest's gets out through it.
+pub(super) async fn keep(
+    spec: Spec,
+    silence: Silence,
+    board: &Board,
+    end: impl Future<Output = ()>,
+) {
     let mut end = std::pin::pin!(end);
     let [shortest, longest] = PAUSES;
     let mut pause = shortest;
     loop {
         let began = Instant::now();
         if let Ok(mut proxy) = start(&spec) {
+            let beats = proxy.stdout.take();
             tokio::select! {
                 _ = proxy.wait() => {}
+                () = stuck(beats, silence) => {
+                    board.note("the proxy was stuck and has been started again".to_owned());
+                    let _ = proxy.kill().await;
+                }
                 () = &mut end => return dismiss(proxy).await,
             }
         }
@@ -41,6 +70,22 @@ pub(super) async fn keep(spec: Spec, end: impl Future<Output = ()>) {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = &mut end => return,
+        }
+    }
+}
+
+/// Completes when the proxy has said nothing for too long. A byte that waits to be read counts, so that a supervisor
+/// that was held up itself does not blame the proxy for it.
+async fn stuck(beats: Option<ChildStdout>, silence: Silence) {
+    let Some(mut beats) = beats else {
+        return std::future::pending().await;
+    };
+    let mut patience = silence.start;
+    while let Ok(read) = timeout(patience, beats.read(&mut [0; 64])).await {
+        match read {
+            Ok(1..) => patience = silence.running,
+            // Its end is the end of the process.
+            _ => return std::future::pending().await,
         }
     }
 }
@@ -65,7 +110,7 @@ fn start(spec: &Spec) -> std::io::Result<Child> {
     command
         .args(arguments)
         .stdin(input(spec)?)
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(complaints)
         .kill_on_drop(true);
     let parent = super::own_pid();
@@ -107,3 +152,6 @@ fn die_with(parent: i32) -> std::io::Result<()> {
     }
     Err(std::io::ErrorKind::NotConnected.into())
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,6 +24,9 @@ use vmshim::{GUEST_INIT, image, kernel};
 use wire::exec::Exit;
 use wire::message::Exec;
 
+/// Does nothing but show that it lives, as a proxy must.
+pub(crate) const PROXY: &str = "while :; do echo; sleep 1; done";
+
 /// Far longer than anything takes: a loaded machine that emulates is slow.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
 
@@ -92,7 +95,8 @@ impl Sandbox {
             env: vec![("GREETING".into(), "hello".into())],
             isolation: Isolation::MicroVm,
             accel: AccelChoice::Auto,
-            proxy_command: vec!["sleep".into(), "100000".into()],
+            // A proxy shows each second that it lives.
+            proxy_command: ["sh", "-c", PROXY].map(Into::into).to_vec(),
             proxy_input: None,
             helper_command: vec![HELPER.into()],
             state_dir: base,

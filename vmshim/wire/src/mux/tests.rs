@@ -196,6 +196,125 @@ async fn small_frames_that_are_read_are_not_limited() {
     writer.await.unwrap();
 }
 
+/// F27: streams that are opened and reset at once, and streams beyond the number, keep nothing and hold up nobody.
+#[tokio::test]
+async fn storms_pass() {
+    const SYN: u16 = 1;
+    const RST: u16 = 8;
+    let (port, mut peer) = duplex(1 << 16);
+    let (_opener, mut acceptor, driver) = new(port, Side::Host);
+    let driving = tokio::spawn(driver.run());
+    let (mut hear, mut say) = {
+        let (hear, say) = split(&mut peer);
+        (hear, say)
+    };
+    let storm = async {
+        for stream in 0..20_000_u32 {
+            let id = 2 * stream + 1;
+            let frames = [data(SYN, id, b"GET"), data(RST, id, b"")].concat();
+            say.write_all(&frames).await.unwrap();
+        }
+        say.write_all(&data(SYN, 40_001, b"!")).await.unwrap();
+    };
+    let answers = async {
+        // What the host says meanwhile, so that it never waits for us.
+        let _ = copy(&mut hear, &mut tokio::io::sink()).await;
+    };
+    let serve = async {
+        let mut most = 0;
+        loop {
+            let mut stream = acceptor.accept().await.unwrap();
+            most = most.max(acceptor.accepted.len());
+            if matches!(stream.read_u8().await, Ok(b'!')) {
+                return most;
+            }
+        }
+    };
+    let most = tokio::select! {
+        most = async { tokio::join!(storm, serve).1 } => most,
+        () = answers => panic!("the host hung up"),
+    };
+    assert!(most <= MAX_STREAMS, "{most} streams waited");
+    driving.abort();
+}
+
+/// F27: a guest that stops reading holds up what is sent to it, and costs no more than a window for each stream.
+#[tokio::test]
+async fn a_guest_that_stops_reading_is_waited_for() {
+    let (host, guest) = duplex(4096);
+    let (opener, _acceptor, driver) = new(host, Side::Host);
+    let driving = tokio::spawn(driver.run());
+    let sent = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let writers: Vec<_> = (0..8)
+        .map(|_| {
+            let (opener, sent) = (opener.clone(), Arc::clone(&sent));
+            tokio::spawn(async move {
+                let mut stream = opener.open().await.unwrap();
+                while stream.write_all(&[0; 1024]).await.is_ok() {
+                    sent.fetch_add(1024, std::sync::atomic::Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    let sent = || sent.load(std::sync::atomic::Ordering::Relaxed);
+    // Until nothing moves any more.
+    let mut before = usize::MAX;
+    while before != sent() {
+        before = sent();
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert!(sent() <= 8 * 2 * STREAM_WINDOW, "{} bytes are kept", sent());
+    assert!(!driving.is_finished() && writers.iter().all(|writer| !writer.is_finished()));
+    drop(guest);
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    assert!(driving.await.unwrap().is_err() || opener.is_closed());
+}
+
+/// V3: frames that name streams, credit or lengths that are not the sender's move no byte of anybody else.
+#[tokio::test]
+async fn forged_frames_touch_no_other_stream() {
+    fn window(flags: u16, stream: u32, credit: u32) -> Vec<u8> {
+        let mut bytes = data(flags, stream, b"");
+        bytes[1] = 1;
+        bytes[8..].copy_from_slice(&credit.to_be_bytes());
+        bytes
+    }
+    let forged = [
+        data(0, 2, b"of the host's own"),
+        data(0, 99, b"of nobody"),
+        window(0, 99, u32::MAX),
+        window(0, 1, u32::MAX),
+        data(4, 99, b""),
+        data(8, 99, b""),
+    ];
+    for frame in forged {
+        let (port, mut peer) = duplex(1 << 16);
+        let (_opener, mut acceptor, driver) = new(port, Side::Host);
+        let driving = tokio::spawn(driver.run());
+        let frames = [
+            data(1, 1, b"mine"),
+            frame,
+            data(0, 1, b" alone"),
+            data(4, 1, b""),
+        ]
+        .concat();
+        peer.write_all(&frames).await.unwrap();
+        let mut stream = acceptor.accept().await.unwrap();
+        let mut text = String::new();
+        // Either the conversation ends for all, or the stream has its own bytes.
+        if stream.read_to_string(&mut text).await.is_ok() {
+            assert_eq!(text, "mine alone");
+        } else {
+            assert!("mine alone".starts_with(&text), "{text}");
+        }
+        driving.abort();
+    }
+}
+
 /// Says this to a fresh driver and closes.
 async fn say(bytes: &[u8]) -> Result<(), MuxError> {
     let (port, mut peer): (DuplexStream, DuplexStream) = duplex(1 << 20);
