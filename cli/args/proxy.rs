@@ -22,7 +22,7 @@ and the list of denials at /.sandbox/why are each client's own.
 Sockets that systemd passes (socket activation) are served instead of --listen, so that no connection
 is refused while the proxy is replaced; FileDescriptorName=NAME puts one under the policy NAME.
 With Type=notify-reload, systemd is told when it is ready, reloading and stopping. SIGTERM and SIGINT take no
-more connections and let requests finish. HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name parent proxies.
+more connections and let requests finish. HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name parent proxies (http, socks5).
 
 Examples:
   sandbox proxy --listen 127.0.0.1:3128 --config proxy-config.json --ca-dir ca

@@ -92,12 +92,14 @@ pub(crate) enum ParentRefusal {
     Unreachable(std::io::ErrorKind),
     #[error("it did not answer in time")]
     Timeout,
-    #[error("its answer is not HTTP")]
+    #[error("its answer is not one of a proxy")]
     Malformed,
     #[error("it wants a user name and password, or others than those it got")]
     Unknown,
     #[error("it answered with status {0}")]
     Status(u16),
+    #[error("it could not connect: {0}")]
+    Socks(&'static str),
 }
 
 /// Why TLS with an origin failed.
@@ -197,7 +199,7 @@ impl Cause {
                     ParentRefusal::Timeout => "parent-timeout",
                     ParentRefusal::Malformed => "parent-malformed",
                     ParentRefusal::Unknown => "parent-auth",
-                    ParentRefusal::Status(_) => "parent-refused",
+                    ParentRefusal::Status(_) | ParentRefusal::Socks(_) => "parent-refused",
                 };
                 (S::BAD_GATEWAY, code, Allowed, Dial)
             }

@@ -1,4 +1,5 @@
-//! Proxies between this machine and the network: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` of the host.
+//! Proxies between this machine and the network: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` of the host. They
+//! speak HTTP, or SOCKS 5 (`socks5://`, RFC 1928).
 //!
 //! The policy and the address checks stay what they are. What a parent is asked for is the address that was judged
 //! (`CONNECT 203.0.113.7:443`), so it matters nowhere what the parent makes of the name. One form names the host, since
@@ -48,19 +49,25 @@ pub(crate) struct Parent {
     pub(crate) authority: String,
     /// What it is told of us (RFC 7617).
     pub(crate) authorization: Option<HeaderValue>,
+    /// It speaks SOCKS 5 (RFC 1928), and no HTTP.
+    pub(crate) socks: bool,
 }
 
 /// Why a parent cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParentError {
     /// Not a URL of a proxy.
-    #[error("{variable} does not name a proxy as `http://[user:password@]host:port`")]
+    #[error(
+        "{variable} does not name a proxy as `http://[user:password@]host:port` or `socks5://…`"
+    )]
     Url {
         /// The variable. Its value may hold a password.
         variable: String,
     },
     /// A kind of proxy that cannot be a parent.
-    #[error("{variable} names a `{scheme}` proxy, and only `http` ones can be used")]
+    #[error(
+        "{variable} names a `{scheme}` proxy, and only `http`, `socks5` and `socks5h` ones can be used"
+    )]
     Scheme {
         /// The variable.
         variable: String,
@@ -146,12 +153,17 @@ impl Parent {
         };
         let value = value.trim();
         let (scheme, rest) = value.split_once("://").unwrap_or(("http", value));
-        if !scheme.eq_ignore_ascii_case("http") {
-            return Err(ParentError::Scheme {
-                variable: variable.to_owned(),
-                scheme: scheme.to_owned(),
-            });
-        }
+        // Who is asked for names is not for the scheme to say: it is the judged address, or else `SANDBOX_PARENT_BY_NAME`.
+        let socks = match scheme.to_ascii_lowercase().as_str() {
+            "http" => false,
+            "socks5" | "socks5h" => true,
+            _ => {
+                return Err(ParentError::Scheme {
+                    variable: variable.to_owned(),
+                    scheme: scheme.to_owned(),
+                });
+            }
+        };
         let rest = rest.split(['/', '?', '#']).next().unwrap_or_default();
         let (user, host) = match rest.rsplit_once('@') {
             Some((user, host)) => (Some(user), host),
@@ -168,7 +180,21 @@ impl Parent {
         Ok(Self {
             authority: host.to_owned(),
             authorization,
+            socks,
         })
+    }
+
+    /// Name and password, as SOCKS wants them (RFC 1929).
+    pub(crate) fn login(&self) -> Option<(Zeroizing<String>, Zeroizing<String>)> {
+        use base64::Engine as _;
+        let basic = self.authorization.as_ref()?.to_str().ok()?;
+        let pair = base64::engine::general_purpose::STANDARD.decode(basic.strip_prefix("Basic ")?);
+        let pair = Zeroizing::new(String::from_utf8(pair.ok()?).ok()?);
+        let (name, password) = pair.split_once(':')?;
+        Some((
+            Zeroizing::new(name.to_owned()),
+            Zeroizing::new(password.to_owned()),
+        ))
     }
 }
 
@@ -290,7 +316,8 @@ mod tests {
             "http://u:secret@:80",
             "host:0",
             "host:x",
-            "socks5://u:secret@h:1",
+            "socks4://u:secret@h:1",
+            "socks5://u:secret@h",
             "https://h:1",
         ] {
             let error = parents(&[("HTTP_PROXY", value)]).unwrap_err().to_string();

@@ -8,6 +8,8 @@ use policy_lang::Host;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_socks::Error;
+use tokio_socks::tcp::Socks5Stream;
 
 use super::dial;
 use super::parent::Parent;
@@ -50,7 +52,7 @@ pub(crate) async fn reach(
     record.via(&parent.authority);
     let by_name = context.parents.by_name();
     let literal = matches!(route.target.host(), Host::Addr(_));
-    if !tls && (route.explicit || literal || by_name) {
+    if !tls && !parent.socks && (route.explicit || literal || by_name) {
         let permit = route.permits.first().ok_or_else(no_answer)?.clone();
         record.dialled(permit.address());
         return Ok(Reached {
@@ -75,7 +77,11 @@ pub(crate) async fn reach(
                 });
             }
             // It could not reach this address, and may reach another.
-            Ok(Err(cause @ Cause::Parent(ParentRefusal::Status(500..)))) => refused = cause,
+            Ok(Err(
+                cause @ Cause::Parent(ParentRefusal::Status(500..) | ParentRefusal::Socks(_)),
+            )) => {
+                refused = cause;
+            }
             Ok(Err(cause)) => return Err(cause),
             Err(_) => refused = Cause::Parent(ParentRefusal::Timeout),
         }
@@ -102,6 +108,9 @@ async fn connect(parent: &Parent, deadline: Duration) -> Result<TcpStream, Cause
 /// A tunnel through the parent. Nothing is sent into it before the parent consents.
 async fn tunnel(parent: &Parent, authority: &str, deadline: Duration) -> Result<TcpStream, Cause> {
     let mut stream = connect(parent, deadline).await?;
+    if parent.socks {
+        return by_socks(parent, authority, stream).await;
+    }
     let mut head = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n").into_bytes();
     if let Some(authorization) = &parent.authorization {
         head.extend_from_slice(b"Proxy-Authorization: ");
@@ -117,6 +126,35 @@ async fn tunnel(parent: &Parent, authority: &str, deadline: Duration) -> Result<
         Some(status) => Err(Cause::Parent(ParentRefusal::Status(status))),
         None => Err(Cause::Parent(ParentRefusal::Malformed)),
     }
+}
+
+/// The same through a parent that speaks SOCKS 5 (RFC 1928).
+async fn by_socks(parent: &Parent, authority: &str, stream: TcpStream) -> Result<TcpStream, Cause> {
+    let reached = match parent.login() {
+        None => Socks5Stream::connect_with_socket(stream, authority).await,
+        Some((name, password)) => {
+            let (name, password) = (name.as_str(), password.as_str());
+            Socks5Stream::connect_with_password_and_socket(stream, authority, name, password).await
+        }
+    };
+    let refusal = |error| match error {
+        Error::Io(error) => ParentRefusal::Unreachable(error.kind()),
+        Error::AuthorizationRequired
+        | Error::NoAcceptableAuthMethods
+        | Error::UnknownAuthMethod
+        | Error::PasswordAuthFailure(_)
+        | Error::InvalidAuthValues(_) => ParentRefusal::Unknown,
+        Error::GeneralSocksServerFailure => ParentRefusal::Socks("it failed"),
+        Error::ConnectionNotAllowedByRuleset => ParentRefusal::Socks("its rules forbid it"),
+        Error::NetworkUnreachable => ParentRefusal::Socks("network unreachable"),
+        Error::HostUnreachable => ParentRefusal::Socks("host unreachable"),
+        Error::ConnectionRefused => ParentRefusal::Socks("connection refused"),
+        Error::TtlExpired => ParentRefusal::Socks("time to live expired"),
+        _ => ParentRefusal::Malformed,
+    };
+    reached
+        .map(Socks5Stream::into_inner)
+        .map_err(|error| Cause::Parent(refusal(error)))
 }
 
 /// The status of the parent's answer. COST: a read for each byte, about a hundred: what follows the head is the origin's,

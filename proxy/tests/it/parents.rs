@@ -2,10 +2,13 @@
 
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use proxy::parent::Parents;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::support::origin::ok;
 use crate::support::pki::Flaw;
@@ -326,4 +329,111 @@ async fn a_password_is_the_operators_matter() {
         assert_eq!(answer.field("proxy-authenticate"), None);
     }
     assert_eq!(plain.seen().connections, 0);
+}
+
+/// A SOCKS 5 server (RFC 1928) that knows `me` by `p@ss`, writes down what it is asked for, and does it or says why not.
+async fn socks(reply: u8) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let notes = asked.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(served(stream, reply, notes.clone()));
+        }
+    });
+    (address, asked)
+}
+
+async fn served(mut io: TcpStream, reply: u8, notes: Arc<Mutex<Vec<String>>>) -> Option<()> {
+    let mut methods = vec![0; 2];
+    io.read_exact(&mut methods).await.ok()?;
+    let mut offered = vec![0; methods[1].into()];
+    io.read_exact(&mut offered).await.ok()?;
+    if !offered.contains(&2) {
+        // No acceptable method.
+        return io.write_all(&[5, 0xff]).await.ok();
+    }
+    io.write_all(&[5, 2]).await.ok()?;
+    let mut login = [0; 9];
+    io.read_exact(&mut login).await.ok()?;
+    let known = login == *b"\x01\x02me\x04p@ss";
+    io.write_all(&[1, u8::from(!known)]).await.ok()?;
+    let mut head = [0; 4];
+    io.read_exact(&mut head).await.ok()?;
+    let mut address = vec![
+        0;
+        if head[3] == 1 {
+            4
+        } else {
+            io.read_u8().await.ok()?.into()
+        }
+    ];
+    io.read_exact(&mut address).await.ok()?;
+    let port = io.read_u16().await.ok()?;
+    let shown = match head[3] {
+        1 => format!(
+            "{}.{}.{}.{}",
+            address[0], address[1], address[2], address[3]
+        ),
+        _ => String::from_utf8(address).ok()?,
+    };
+    notes.lock().unwrap().push(format!("{shown}:{port}"));
+    let answer = [5, reply, 0, 1, 0, 0, 0, 0, 0, 0];
+    io.write_all(&answer).await.ok()?;
+    if reply == 0 {
+        let mut origin = client::connect(SocketAddr::from(([127, 0, 0, 1], port))).await;
+        let _ = tokio::io::copy_bidirectional(&mut io, &mut origin).await;
+    }
+    Some(())
+}
+
+/// A SOCKS parent carries plain HTTP, interception and tunnels, is asked for the judged address, and has no way around it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socks_parent_carries_everything() {
+    let (parent, asked) = socks(0).await;
+    let as_socks = |user: &str, address: SocketAddr, by_name: bool| {
+        let url = format!("socks5://{user}{address}");
+        Parents::from_variables(|name| match name {
+            "ALL_PROXY" => Some(url.clone()),
+            "SANDBOX_PARENT_BY_NAME" => by_name.then(|| "1".into()),
+            _ => None,
+        })
+        .unwrap()
+    };
+    let plain = Canary::http(|_| ok("plain")).await;
+    for by_name in [false, true] {
+        let world = world(&deny(&[]), as_socks("me:p%40ss@", parent, by_name)).await;
+        let tls = world.pki.server("canary.test", Flaw::None, &[b"http/1.1"]);
+        let secure = Canary::https(tls, |_| ok("secure")).await;
+        let [secure, plain] =
+            [secure.port(), plain.port()].map(|port| format!("canary.test:{port}"));
+        world.set(&deny(&[&secure, &plain]));
+        assert_eq!(world.get(&plain, "/").await.body, "plain");
+        let mut tunnel = world.inside(&secure).await;
+        assert_eq!(tunnel.get(&secure, "/").await.unwrap().body, "secure");
+        world.set(&config("deny", &[&plain], &[], &["canary.test"]));
+        let mut tunnel = world.connect(&plain).await.unwrap();
+        let answer = tunnel.get("canary.test", "/").await.unwrap();
+        assert_eq!(answer.body, "plain");
+        let host = if by_name { "canary.test" } else { "127.0.0.1" };
+        let asked = std::mem::take(&mut *asked.lock().unwrap());
+        assert_eq!(asked.len(), 3);
+        assert!(asked.iter().all(|one| one.starts_with(host)), "{asked:?}");
+    }
+    let refusals = [
+        ("", 0, "parent-auth"),
+        ("me:pass@", 0, "parent-auth"),
+        ("me:p%40ss@", 2, "parent-refused"),
+        ("me:p%40ss@", 5, "parent-refused"),
+    ];
+    for (user, reply, reason) in refusals {
+        let (parent, _) = socks(reply).await;
+        let before = plain.seen().connections;
+        let authority = format!("canary.test:{}", plain.port());
+        let world = world(&deny(&[&authority]), as_socks(user, parent, false)).await;
+        let answer = world.get(&authority, "/").await;
+        assert_eq!((answer.status, answer.reason()), (502, reason), "{user}");
+        assert_eq!(plain.seen().connections, before);
+    }
 }
