@@ -75,7 +75,7 @@ impl Template {
     /// What `inspect` shows.
     pub(crate) fn name(&self) -> String {
         match self {
-            Self::Recipe(recipe) => recipe.name().to_owned(),
+            Self::Recipe(recipe) => recipe.name(),
             Self::Pulled(reference, _) => reference.to_string(),
             Self::Local(name) => name.clone(),
             Self::Saved(path) => path.display().to_string(),

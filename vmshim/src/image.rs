@@ -65,7 +65,10 @@ impl Error {
     /// What the person can do about it.
     pub fn help(&self) -> Option<String> {
         match self {
-            Self::UnknownRecipe(_) => Some(format!("known are: {}", Recipe::names().join(", "))),
+            Self::UnknownRecipe(_) => Some(format!(
+                "known are: {}; each with Docker as `NAME-docker`",
+                Recipe::names().join(", ")
+            )),
             Self::NoSources { .. } => {
                 Some("add one to `/etc/apt/sources.list.d` and try again".to_owned())
             }

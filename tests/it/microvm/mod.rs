@@ -2,6 +2,7 @@
 
 mod agents;
 mod clients;
+mod docker;
 mod killed;
 mod lifecycle;
 mod saving;

@@ -1,7 +1,7 @@
 //! From an initramfs to the sandbox's root file system.
 //!
 //! ```text
-//! initramfs:  /init (this program)   /modules/order   /modules/*.ko
+//! initramfs:  /init (this program)   /modules/{order,*.ko}   /modules/docker/{order,*.ko}
 //! disks:      `template` (erofs, read-only, shared)    `data` (ext4, this sandbox's own)
 //! result:     /  = overlay(template, data:/upper)      /var/lib/docker = data:/docker
 //! ```
@@ -15,11 +15,13 @@ mod uptime;
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::{Mutex, PoisonError};
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 use wire::message::Timings;
 
 use crate::seat::Seat;
+pub use modules::Modules;
 pub use uptime::uptime_ms;
 
 /// Most files a process may open: what container daemons expect to find. Also what init keeps for
@@ -43,9 +45,24 @@ pub enum Machine {
         /// The data disk's root directory, which the new root cannot name. Needed to make the disk
         /// read-only at the end.
         data: OwnedFd,
+        /// What Docker's networks need of the kernel, until somebody takes it.
+        docker: Mutex<Option<Modules>>,
     },
     /// A container, whose root and mounts its runtime has made.
     Container,
+}
+
+impl Machine {
+    /// What Docker's networks need of the kernel, for the first who asks. Nothing where there is no Docker: containers
+    /// have no right to make containers.
+    pub(crate) fn docker_modules(&self) -> Option<Option<Modules>> {
+        match self {
+            Self::Vm { docker, .. } => {
+                Some(docker.lock().unwrap_or_else(PoisonError::into_inner).take())
+            }
+            Self::Container => None,
+        }
+    }
 }
 
 /// A step of the boot that failed.
@@ -77,7 +94,8 @@ pub fn run() -> Result<Booted, BootError> {
         ..Timings::default()
     };
     root::mount_early()?;
-    modules::load_all()?;
+    modules::load_needed()?;
+    let docker = Mutex::new(Modules::for_docker());
     timings.modules_ms = Some(uptime_ms());
     let data = root::enter()?;
     network::bring_up_loopback()?;
@@ -87,7 +105,7 @@ pub fn run() -> Result<Booted, BootError> {
     };
     setrlimit(Resource::Nofile, files).step("raise the limit of open files")?;
     timings.root_ms = Some(uptime_ms());
-    let machine = Machine::Vm { data };
+    let machine = Machine::Vm { data, docker };
     Ok(Booted { machine, timings })
 }
 

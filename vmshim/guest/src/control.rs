@@ -14,6 +14,7 @@ use wire::exec::{ExecError, ExecErrorKind, GuestCodec, ToHost};
 use wire::message::{self, Configure, Exec, Hello, MessageError, Reply, Request, Timings};
 
 use crate::boot::{Booted, uptime_ms};
+use crate::docker::Docker;
 use crate::exec::{Context, Reaper, SessionError};
 use crate::{configure, console, exec, relay, stop};
 
@@ -99,14 +100,28 @@ impl Guest {
         }
         let env =
             configure::apply(config, &self.booted.machine).map_err(|error| error.to_string())?;
-        let mut state = self.state();
-        state.timings.ready_ms = Some(uptime_ms());
-        state.phase = Phase::Ready(Context {
+        let context = Context {
             reaper: self.reaper.clone(),
             env,
             user: config.user.name.clone(),
-        });
+        };
+        self.offer_docker(&context, config.user.gid);
+        let mut state = self.state();
+        state.timings.ready_ms = Some(uptime_ms());
+        state.phase = Phase::Ready(context);
         Ok(state.timings)
+    }
+
+    /// A sandbox works without it.
+    fn offer_docker(&self, context: &Context, group: u32) {
+        let Some(modules) = self.booted.machine.docker_modules() else {
+            return;
+        };
+        match Docker::find(context, modules, group) {
+            Ok(Some(docker)) => drop(tokio::spawn(docker.keep())),
+            Ok(None) => {}
+            Err(error) => console::error("the Docker daemon cannot be used", &error),
+        }
     }
 }
 

@@ -42,7 +42,7 @@ const PROXY_VARIABLES: [&str; 19] = [
 ];
 
 /// Variables that replace a client's own roots, so their value is the system's bundle, which has ours.
-const BUNDLE_VARIABLES: [&str; 18] = [
+pub(crate) const BUNDLE_VARIABLES: [&str; 18] = [
     "SSL_CERT_FILE",
     "CURL_CA_BUNDLE",
     "REQUESTS_CA_BUNDLE",
@@ -64,7 +64,7 @@ const BUNDLE_VARIABLES: [&str; 18] = [
 ];
 
 /// Variables that add to a client's own roots, so their value is our certificate alone.
-const CERT_VARIABLES: [&str; 2] = ["NODE_EXTRA_CA_CERTS", "DENO_CERT"];
+pub(crate) const CERT_VARIABLES: [&str; 2] = ["NODE_EXTRA_CA_CERTS", "DENO_CERT"];
 
 /// Everything else.
 const SWITCHES: [(&str, &str); 11] = [

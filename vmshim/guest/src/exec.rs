@@ -19,6 +19,7 @@ pub use account::{Account, Accounts, NoSuchUser};
 pub use error::StartError;
 pub use reaper::{Child, Group, Reaper};
 pub use session::{SessionError, serve};
+pub(crate) use spawn::{PATH, find_program};
 
 /// What every program of this sandbox has in common.
 #[derive(Debug, Clone)]

@@ -2,9 +2,12 @@
 
 use std::process::ExitCode;
 
-use guest::{boot, console, init, stop};
+use guest::{boot, console, docker, init, stop};
 
 fn main() -> ExitCode {
+    if docker::runtime::is_called() {
+        return docker::runtime::main();
+    }
     if rustix::process::getpid() != rustix::process::Pid::INIT {
         console::line("this program is the init of a sandbox and runs only as process 1");
         return ExitCode::from(2);

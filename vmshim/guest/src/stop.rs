@@ -32,7 +32,7 @@ pub async fn stop(booted: &Booted, grace: Duration) {
     }
     rustix::fs::sync();
     let data = match &booted.machine {
-        Machine::Vm { data } => data,
+        Machine::Vm { data, .. } => data,
         Machine::Container => exit(),
     };
     unmount_all();

@@ -30,6 +30,9 @@ const TREE_SPACE: u64 = 1536 << 20;
 /// What an agent and Node take, unpacked, in bytes.
 const NPM_SPACE: u64 = 1 << 30;
 
+/// What Docker takes, unpacked, in bytes.
+const DOCKER_SPACE: u64 = 512 << 20;
+
 /// Runs with the new tree as `$1`: makes the user, forgets what mmdebstrap copied from the host, drops caches.
 ///
 /// INVARIANT: `$1/tmp` is left alone. mmdebstrap keeps its apt configuration there; without it the apt commands that
@@ -49,6 +52,27 @@ rm -rf "$1/var/lib/apt/lists/"* "$1/var/cache/apt/"*.bin "$1/var/cache/apt/archi
 rm -rf "$1/var/log/"*.log "$1/var/log/apt" "$1/var/tmp/"*
 "#;
 
+/// Runs with the new tree as `$1`, where it has Docker: the user may use it, and where Compose is only the older
+/// program `docker-compose`, `docker compose` finds that.
+pub(super) const DOCKER_SETUP: &str = r#"set -e
+chroot "$1" usermod --append --groups docker agent
+for dir in usr/libexec usr/lib; do
+    if [ -e "$1/$dir/docker/cli-plugins/docker-compose" ]; then exit 0; fi
+done
+plugins="$1/usr/local/lib/docker/cli-plugins"
+mkdir -p "$plugins"
+cat > "$plugins/docker-compose" <<'END'
+#!/bin/sh
+if [ "$1" = docker-cli-plugin-metadata ]; then
+    echo '{"SchemaVersion":"0.1.0","Vendor":"sandbox","Version":"1","ShortDescription":"Docker Compose"}'
+    exit
+fi
+shift
+exec docker-compose "$@"
+END
+chmod 755 "$plugins/docker-compose"
+"#;
+
 /// A bind mount shows the tree without the `/proc`, `/sys` and `/dev` that mmdebstrap mounted over it.
 const PACK: &str = r#"set -e
 mount --bind "$1" "$1/mnt"
@@ -65,7 +89,8 @@ pub(super) fn template(
 ) -> Result<(), Error> {
     // Asked for early: the hook would find out only after a minute of work.
     MKFS_EROFS.output(MKFS_EROFS.command().arg("--help"))?;
-    let extra = recipe.npm().map_or(0, |_| NPM_SPACE);
+    let docker = if recipe.has_docker() { DOCKER_SPACE } else { 0 };
+    let extra = docker + recipe.npm().map_or(0, |_| NPM_SPACE);
     space::require(draft, IMAGE_SPACE + 2 * extra)?;
     let tree = tree_dir(draft)?;
     space::require(&tree, TREE_SPACE + extra)?;
@@ -120,6 +145,11 @@ fn mmdebstrap(
         )
         .args(npm.map(|tar| format!("--customize-hook=tar-in {} /usr/local", quote(tar))))
         .arg(format!("--customize-hook={SETUP}"))
+        .args(
+            recipe
+                .has_docker()
+                .then(|| format!("--customize-hook={DOCKER_SETUP}")),
+        )
         .arg(format!("--customize-hook={PACK}"))
         .arg(format!(
             "--customize-hook=download /tmp/root.erofs {}",

@@ -14,6 +14,7 @@ pub struct Recipe {
     name: &'static str,
     packages: &'static [&'static [&'static str]],
     npm: Option<Packages>,
+    docker: bool,
 }
 
 /// What every guest has.
@@ -41,13 +42,27 @@ const TOOLS: &[&str] = &[
     "xz-utils",
 ];
 
-/// Every recipe that exists. Each agent comes with Node: the program of one is written for it, and the projects of
+/// A private Docker daemon with its command line. What is a pattern is a package of its own in some releases only.
+const DOCKER: &[&str] = &[
+    "docker.io",
+    "docker-compose",
+    "iptables",
+    "?exact-name(docker-buildx)",
+    "?exact-name(docker-cli)",
+    "?exact-name(docker-compose-v2)",
+];
+
+/// What a recipe's name ends with to have [`DOCKER`] besides. Docker's own templates come in these two kinds, too.
+const WITH_DOCKER: &str = "-docker";
+
+/// Every recipe that exists, each also with Docker. Each agent comes with Node: the program of one is written for it, and the projects of
 /// many need it.
 const ALL: [Recipe; 6] = [
     Recipe {
         name: "shell",
         packages: &[BASE],
         npm: None,
+        docker: false,
     },
     agent(
         "claude",
@@ -107,15 +122,22 @@ const fn agent(name: &'static str, npm: Packages) -> Recipe {
         name,
         packages: &[BASE, TOOLS],
         npm: Some(npm),
+        docker: false,
     }
 }
 
 impl Recipe {
-    /// The recipe called `name`.
+    /// The recipe called `name`; with `-docker` behind it, the same with a Docker daemon.
     pub fn named(name: &str) -> Result<Self, Error> {
-        ALL.into_iter()
-            .find(|recipe| recipe.name == name)
-            .ok_or_else(|| Error::UnknownRecipe(name.to_owned()))
+        let plain = name.strip_suffix(WITH_DOCKER);
+        let found = ALL
+            .into_iter()
+            .find(|recipe| recipe.name == plain.unwrap_or(name));
+        let recipe = found.ok_or_else(|| Error::UnknownRecipe(name.to_owned()))?;
+        Ok(Self {
+            docker: plain.is_some(),
+            ..recipe
+        })
     }
 
     /// The names of all recipes.
@@ -124,12 +146,19 @@ impl Recipe {
     }
 
     /// The name that [`Recipe::named`] knows it by.
-    pub fn name(&self) -> &'static str {
-        self.name
+    pub fn name(&self) -> String {
+        let docker = if self.docker { WITH_DOCKER } else { "" };
+        format!("{}{docker}", self.name)
     }
 
     pub(super) fn packages(&self) -> String {
-        self.packages.concat().join(",")
+        let docker = if self.docker { DOCKER } else { &[] };
+        [&self.packages.concat(), docker].concat().join(",")
+    }
+
+    /// Whether it has a Docker daemon.
+    pub(super) fn has_docker(&self) -> bool {
+        self.docker
     }
 
     pub(super) fn npm(&self) -> Option<&Packages> {
@@ -145,6 +174,9 @@ impl Recipe {
             hash.update(format!("{npm:?}"));
         }
         hash.update(super::build::SETUP);
+        if self.docker {
+            hash.update(super::build::DOCKER_SETUP);
+        }
         hash.update(sources.fingerprint());
         let digest = hash.finalize();
         let id: String = digest
@@ -152,7 +184,7 @@ impl Recipe {
             .take(8)
             .map(|byte| format!("{byte:02x}"))
             .collect();
-        format!("{}-{id}", self.name)
+        format!("{}-{id}", self.name())
     }
 }
 
@@ -177,6 +209,10 @@ mod tests {
         assert_eq!(name, shell.entry_name(&here.clone()));
         assert_ne!(name, shell.entry_name(&there));
         assert_ne!(name, fewer.entry_name(&here));
+        let docker = Recipe::named("shell-docker").unwrap();
+        assert!(docker.entry_name(&here).starts_with("shell-docker-"));
+        assert!(docker.packages().starts_with(&shell.packages()));
+        assert!(docker.packages().contains(",docker.io,"));
     }
 
     #[test]
@@ -185,7 +221,7 @@ mod tests {
         assert_eq!(error.to_string(), "there is no template named `nope`");
         assert_eq!(
             error.help().unwrap(),
-            "known are: shell, claude, codex, copilot, gemini, opencode"
+            "known are: shell, claude, codex, copilot, gemini, opencode; each with Docker as `NAME-docker`"
         );
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use cpio::newc::Builder;
 
+use super::tree::DOCKER;
 use super::{Error, Kernel};
 use crate::cache::Cache;
 
@@ -13,7 +14,7 @@ use crate::cache::Cache;
 const KIND: &str = "initramfs";
 
 /// Bump when the archive is laid out anew.
-const GENERATION: u32 = 1;
+const GENERATION: u32 = 2;
 
 /// A program to be PID 1.
 #[derive(Clone, Copy, Debug)]
@@ -38,29 +39,13 @@ pub fn initramfs(cache: &Cache, kernel: &Kernel, init: Init) -> Result<PathBuf, 
     Ok(dir.join("initramfs.cpio"))
 }
 
-/// `/init`, `/modules/order` with a path a line, and the modules at those paths.
+/// `/init`, and in `/modules` and `/modules/docker` each `order`, with a name a line, and the modules it names.
 fn archive(modules: &Path, init: &[u8]) -> Result<Vec<u8>, Error> {
-    let order_path = modules.join("order");
-    let order = fs::read_to_string(&order_path).map_err(Error::at(&order_path))?;
     let mut archive = Archive::default();
-    let mut add = |name: &str, mode: u32, bytes: &[u8]| {
-        archive
-            .add(name, mode, bytes)
-            .map_err(Error::at(Path::new(name)))
-    };
-    add("dev", 0o040_755, &[])?;
-    add("modules", 0o040_755, &[])?;
-    let paths: String = order
-        .lines()
-        .map(|name| format!("/modules/{name}\n"))
-        .collect();
-    add("modules/order", 0o100_644, paths.as_bytes())?;
-    for name in order.lines() {
-        let path = modules.join(name);
-        let bytes = fs::read(&path).map_err(Error::at(&path))?;
-        add(&format!("modules/{name}"), 0o100_644, &bytes)?;
-    }
-    add("init", 0o100_755, init)?;
+    archive.add("dev", 0o040_755, &[])?;
+    archive.add_modules("modules", modules)?;
+    archive.add_modules("modules/docker", &modules.join(DOCKER))?;
+    archive.add("init", 0o100_755, init)?;
     cpio::newc::trailer(archive.bytes).map_err(Error::at(modules))
 }
 
@@ -72,7 +57,25 @@ struct Archive {
 }
 
 impl Archive {
-    fn add(&mut self, name: &str, mode: u32, bytes: &[u8]) -> io::Result<()> {
+    /// The folder `from`, as far as its `order` names it, as the folder `to`.
+    fn add_modules(&mut self, to: &str, from: &Path) -> Result<(), Error> {
+        let read = |path: &Path| fs::read(path).map_err(Error::at(path));
+        let list = from.join("order");
+        let order = fs::read_to_string(&list).map_err(Error::at(&list))?;
+        self.add(to, 0o040_755, &[])?;
+        self.add(&format!("{to}/order"), 0o100_644, order.as_bytes())?;
+        for name in order.lines() {
+            self.add(&format!("{to}/{name}"), 0o100_644, &read(&from.join(name))?)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, name: &str, mode: u32, bytes: &[u8]) -> Result<(), Error> {
+        self.write(name, mode, bytes)
+            .map_err(Error::at(Path::new(name)))
+    }
+
+    fn write(&mut self, name: &str, mode: u32, bytes: &[u8]) -> io::Result<()> {
         self.inode += 1;
         let size = u32::try_from(bytes.len()).map_err(io::Error::other)?;
         let entry = Builder::new(name).ino(self.inode).mode(mode).nlink(1);
@@ -111,17 +114,19 @@ mod tests {
         fs::write(dir.path().join("a.ko"), "module a").unwrap();
         fs::write(dir.path().join("b.ko"), "module b").unwrap();
         fs::write(dir.path().join("unlisted.ko"), "no").unwrap();
+        fs::create_dir(dir.path().join(DOCKER)).unwrap();
+        fs::write(dir.path().join("docker/order"), "c.ko\n").unwrap();
+        fs::write(dir.path().join("docker/c.ko"), "module c").unwrap();
         let entries = list(&archive(dir.path(), b"the init").unwrap());
-        let wanted: [(&str, u32, &[u8]); 6] = [
+        let wanted: [(&str, u32, &[u8]); 9] = [
             ("dev", 0o040_755, b""),
             ("modules", 0o040_755, b""),
-            (
-                "modules/order",
-                0o100_644,
-                b"/modules/b.ko\n/modules/a.ko\n",
-            ),
+            ("modules/order", 0o100_644, b"b.ko\na.ko\n"),
             ("modules/b.ko", 0o100_644, b"module b"),
             ("modules/a.ko", 0o100_644, b"module a"),
+            ("modules/docker", 0o040_755, b""),
+            ("modules/docker/order", 0o100_644, b"c.ko\n"),
+            ("modules/docker/c.ko", 0o100_644, b"module c"),
             ("init", 0o100_755, b"the init"),
         ];
         let wanted: Vec<_> = wanted
@@ -136,8 +141,9 @@ mod tests {
         let cache = Cache::new(dir.path().join("cache"));
         let kernel = |name: &str| {
             let dir = dir.path().join(name);
-            fs::create_dir_all(dir.join("modules")).unwrap();
+            fs::create_dir_all(dir.join("modules/docker")).unwrap();
             fs::write(dir.join("modules/order"), "").unwrap();
+            fs::write(dir.join("modules/docker/order"), "").unwrap();
             Kernel { dir }
         };
         let init = |id, program| Init { id, program };

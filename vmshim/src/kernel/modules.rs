@@ -19,9 +19,27 @@ const REQUIRED: [&str; 8] = [
 /// Loaded when the kernel has them as modules: a source of entropy, and checksums that erofs and ext4 look for.
 const OPTIONAL: [&str; 2] = ["crc32c_generic", "virtio_rng"];
 
+/// Loaded only in a sandbox whose template has a Docker daemon, before that starts: networks of containers, and what
+/// both kinds of `iptables` need for the names of containers (Docker's resolver at 127.0.0.11 is a translated address).
+const FOR_DOCKER: [&str; 13] = [
+    "bridge",
+    "veth",
+    "nf_tables",
+    "nft_compat",
+    "nft_chain_nat",
+    "ip_tables",
+    "iptable_nat",
+    "iptable_filter",
+    "xt_nat",
+    "xt_tcpudp",
+    "xt_MASQUERADE",
+    "xt_conntrack",
+    "xt_addrtype",
+];
+
 /// Names the wanted set of modules; a kernel cached for another set is not reused.
 pub(super) fn set_id() -> String {
-    let digest = Sha256::digest(format!("{REQUIRED:?}{OPTIONAL:?}"));
+    let digest = Sha256::digest(format!("{REQUIRED:?}{OPTIONAL:?}{FOR_DOCKER:?}"));
     digest
         .iter()
         .take(4)
@@ -63,6 +81,15 @@ impl<'a> Index<'a> {
             }
         }
         Ok(order)
+    }
+
+    /// The same for Docker's modules, without those that are in `loaded`. What this kernel lacks is left out.
+    pub(super) fn docker_order(&self, loaded: &[&'a str]) -> Vec<&'a str> {
+        let mut order = loaded.to_vec();
+        for name in FOR_DOCKER {
+            self.push(name, &mut order);
+        }
+        order.split_off(loaded.len())
     }
 
     /// Appends `name` after what it needs; false when it is not a module of this kernel.
@@ -118,6 +145,18 @@ kernel/drivers/char/hw_random/virtio-rng.ko.xz: kernel/drivers/virtio/virtio.ko.
             "overlay",
         ];
         assert_eq!(names, wanted);
+    }
+
+    #[test]
+    fn dockers_modules_follow_without_those_that_are_loaded() {
+        let dep = format!(
+            "{DEP}kernel/net/bridge/bridge.ko: kernel/net/802/stp.ko kernel/net/llc/llc.ko\n\
+             kernel/net/netfilter/nf_tables.ko: kernel/lib/libcrc32c.ko.xz\n"
+        );
+        let index = Index::parse(&dep, BUILTIN);
+        let order = index.docker_order(&index.load_order().unwrap());
+        let names: Vec<String> = order.into_iter().map(module_name).collect();
+        assert_eq!(names, ["llc", "stp", "bridge", "nf_tables"]);
     }
 
     #[test]

@@ -13,6 +13,9 @@ const DEPMOD: Tool = Tool {
     package: "kmod",
 };
 
+/// The folder of the modules that only Docker needs, beside those that every sandbox loads.
+pub(super) const DOCKER: &str = "docker";
+
 /// One kernel below a root: `boot/vmlinuz-RELEASE` and `lib/modules/RELEASE`.
 pub(super) struct Tree {
     root: PathBuf,
@@ -80,16 +83,21 @@ impl Tree {
         fs::write(target, kernel).map_err(Error::at(target))
     }
 
-    /// Writes the wanted modules and their `order` to the new folder `target`, uncompressed.
+    /// Writes the wanted modules and their `order` to the new folder `target`, uncompressed; those that only Docker
+    /// needs likewise to [`DOCKER`] in it.
     pub(super) fn copy_modules(&self, target: &Path) -> Result<(), Error> {
         self.index_modules()?;
         let (dep, builtin) = self.index_texts()?;
-        let order = Index::parse(&dep, &builtin)
-            .load_order()
-            .map_err(|name| Error::Unusable {
-                root: self.root.clone(),
-                missing: format!("module `{name}` is missing"),
-            })?;
+        let index = Index::parse(&dep, &builtin);
+        let order = index.load_order().map_err(|name| Error::Unusable {
+            root: self.root.clone(),
+            missing: format!("module `{name}` is missing"),
+        })?;
+        self.copy_set(&order, target)?;
+        self.copy_set(&index.docker_order(&order), &target.join(DOCKER))
+    }
+
+    fn copy_set(&self, order: &[&str], target: &Path) -> Result<(), Error> {
         fs::create_dir(target).map_err(Error::at(target))?;
         let mut names = String::new();
         for path in order {

@@ -19,7 +19,7 @@ use super::terminal::Terminal;
 use super::{Account, Child, Context, StartError};
 
 /// Where programs are looked for if nobody sets `PATH`.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A program that runs, and the host's end of its terminal.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ fn working_directory(exec: &Exec, account: &Account) -> Result<String, StartErro
 }
 
 /// What a shell does with a command's name: the first that can be executed, else the first there is.
-fn find_program(name: &str, path: &str, cwd: &Path) -> Result<PathBuf, StartError> {
+pub(crate) fn find_program(name: &str, path: &str, cwd: &Path) -> Result<PathBuf, StartError> {
     if name.contains('/') {
         return Ok(cwd.join(name)); // the kernel knows whether it can be executed
     }
