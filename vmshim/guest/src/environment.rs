@@ -5,7 +5,7 @@
 //!
 //! Java is left out on purpose: the only variables that every JVM reads, `JAVA_TOOL_OPTIONS` and
 //! `JDK_JAVA_OPTIONS`, make each of them print a line to its error output, which breaks programs that
-//! read it. Maven and Gradle have files for it.
+//! read it. It trusts our certificate by a file (see [`crate::trust`]) and needs no proxy: names lead there.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

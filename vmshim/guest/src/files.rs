@@ -12,8 +12,9 @@ pub(crate) fn under(root: &Path, path: &str) -> PathBuf {
 
 /// Writes a file that is ours, beside and renamed, making its folder. Leaves it alone if it has the
 /// content already: on an overlay every write is a copy.
-pub(crate) fn replace(path: &Path, content: &str, mode: u32) -> io::Result<()> {
-    if fs::read_to_string(path).is_ok_and(|found| found == content) {
+pub(crate) fn replace(path: &Path, content: impl AsRef<[u8]>, mode: u32) -> io::Result<()> {
+    let content = content.as_ref();
+    if fs::read(path).is_ok_and(|found| found == content) {
         return Ok(());
     }
     if let Some(dir) = path.parent() {
@@ -32,7 +33,7 @@ const END: &str = "# <<< sandbox";
 /// Writes our lines into a file that is not ours, between two marks. All else in it stays.
 pub(crate) fn replace_block(path: &Path, lines: &str, mode: u32) -> io::Result<()> {
     let found = fs::read_to_string(path).unwrap_or_default();
-    replace(path, &with_block(&found, lines), mode)
+    replace(path, with_block(&found, lines), mode)
 }
 
 fn with_block(text: &str, lines: &str) -> String {

@@ -4,6 +4,8 @@
 //! starts a few hundred processes, which takes seconds under emulation. Since the certificate lies
 //! where that tool looks for local ones, a later run of it keeps it.
 
+mod java;
+
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
@@ -36,8 +38,10 @@ pub fn install(root: &Path, pem: &str) -> io::Result<()> {
     let old = fs::read_to_string(&ours).unwrap_or_default();
     let bundle = files::under(root, BUNDLE);
     let certs = fs::read_to_string(&bundle).unwrap_or_default();
-    files::replace(&bundle, &with_cert(&certs, &old, pem), 0o644)?;
-    files::replace(&ours, &format!("{}\n", pem.trim()), 0o644)?;
+    let certs = with_cert(&certs, &old, pem);
+    files::replace(&bundle, &certs, 0o644)?;
+    java::install(root, &certs)?;
+    files::replace(&ours, format!("{}\n", pem.trim()), 0o644)?;
     let dir = files::under(root, CERTS_DIR);
     link(Path::new(OUR_CERT), &dir.join(LINK))?;
     link(Path::new(LINK), &hash_link(&dir))

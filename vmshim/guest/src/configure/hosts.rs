@@ -21,5 +21,5 @@ pub(super) fn write(root: &Path, hostname: &str) -> io::Result<()> {
 pub(super) fn write_resolver(root: &Path) -> io::Result<()> {
     let path = files::under(root, "/etc/resolv.conf");
     let text = format!("# Written by the sandbox at each start.\nnameserver {OWN}\n");
-    files::replace(&path, &text, 0o644)
+    files::replace(&path, text, 0o644)
 }

@@ -16,12 +16,12 @@ const MAX_ENVIRONMENT_LINE: usize = 1000;
 pub(super) fn write(root: &Path, env: &[(String, String)]) -> io::Result<()> {
     let at = |path| files::under(root, path);
     files::replace_block(&at("/etc/environment"), &environment(env), 0o644)?;
-    files::replace(&at("/etc/profile.d/sandbox.sh"), &profile(env), 0o644)?;
+    files::replace(&at("/etc/profile.d/sandbox.sh"), profile(env), 0o644)?;
     if at("/etc/apt/apt.conf.d").is_dir() {
-        files::replace(&at("/etc/apt/apt.conf.d/90sandbox"), &apt(), 0o644)?;
+        files::replace(&at("/etc/apt/apt.conf.d/90sandbox"), apt(), 0o644)?;
     }
     if at("/etc/sudoers.d").is_dir() {
-        files::replace(&at("/etc/sudoers.d/sandbox-proxy"), &sudoers(env), 0o440)?;
+        files::replace(&at("/etc/sudoers.d/sandbox-proxy"), sudoers(env), 0o440)?;
     }
     Ok(())
 }

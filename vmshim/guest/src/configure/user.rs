@@ -54,5 +54,5 @@ fn append(root: &Path, path: &str, mode: u32, line: &str) -> io::Result<()> {
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
-    files::replace(&path, &(text + line), mode)
+    files::replace(&path, text + line, mode)
 }

@@ -19,7 +19,7 @@ pub(super) fn complete(root: &Path) -> io::Result<()> {
         Err(error) => return Err(error),
     };
     match completed(&found) {
-        Some(text) => files::replace(&path, &text, 0o644),
+        Some(text) => files::replace(&path, text, 0o644),
         None => Ok(()),
     }
 }
