@@ -11,13 +11,29 @@ use std::time::{Duration, Instant};
 /// Long enough that a reading's uncertainty of a microsecond is below 50 parts per million.
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// Measures the counter, in kHz. Takes 20 ms.
-pub(super) fn measure_khz() -> u64 {
-    let (started, first) = (Instant::now(), read());
-    thread::sleep(INTERVAL);
-    let (elapsed, last) = (started.elapsed(), read());
-    let ticks = u128::from(last.wrapping_sub(first)) * 1_000_000;
-    u64::try_from(ticks / elapsed.as_nanos().max(1)).unwrap_or(u64::MAX)
+/// A measurement that has begun.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Measurement {
+    started: Instant,
+    first: u64,
+}
+
+impl Measurement {
+    /// Takes no time: other work fills the interval.
+    pub(super) fn begin() -> Self {
+        Self {
+            started: Instant::now(),
+            first: read(),
+        }
+    }
+
+    /// The frequency in kHz. Waits for what is left of 20 ms.
+    pub(super) fn khz(self) -> u64 {
+        thread::sleep(INTERVAL.saturating_sub(self.started.elapsed()));
+        let (elapsed, last) = (self.started.elapsed(), read());
+        let ticks = u128::from(last.wrapping_sub(self.first)) * 1_000_000;
+        u64::try_from(ticks / elapsed.as_nanos().max(1)).unwrap_or(u64::MAX)
+    }
 }
 
 fn read() -> u64 {
@@ -31,7 +47,7 @@ mod tests {
 
     #[test]
     fn two_measurements_agree() {
-        let (one, two) = (measure_khz(), measure_khz());
+        let (one, two) = (Measurement::begin().khz(), Measurement::begin().khz());
         assert!(one > 100_000, "{one} kHz");
         assert!(one.abs_diff(two) < one / 200, "{one} and {two} kHz");
     }
