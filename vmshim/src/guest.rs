@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use wire::PROTOCOL;
-use wire::message::{self, Configure, Exec, Hello, MessageError, Reply, Request, Timings};
+use wire::message::{self, Change, Configure, Exec, Hello, MessageError, Reply, Request, Timings};
 use wire::mux::{Opener, Stream};
 use wire::text::printable;
 
@@ -99,6 +99,15 @@ impl Session {
         }
     }
 
+    /// Has the guest tell its programs what the host has changed in shared folders. Returns when it has.
+    pub async fn changed(&self, changes: &[Change]) -> Result<(), GuestError> {
+        let mut stream = self.request(&Request::Changed(changes.to_vec())).await?;
+        match answer(&mut stream).await? {
+            Reply::Told => Ok(()),
+            _ => Err(GuestError::Unexpected),
+        }
+    }
+
     /// Asks the guest to end its programs, allowing them so long, and to power off. Returns when it has
     /// begun; the VMM ends when it has done.
     pub async fn shutdown(&self, grace: Duration) -> Result<(), GuestError> {
@@ -125,7 +134,9 @@ impl Waiting {
         match answer(&mut self.stream).await? {
             Reply::Ready(timings) => Ok(timings),
             Reply::Failed(sentence) => Err(GuestError::Refused(printable(&sentence))),
-            Reply::Hello(_) | Reply::Stopping | Reply::Reached => Err(GuestError::Unexpected),
+            Reply::Hello(_) | Reply::Stopping | Reply::Reached | Reply::Told => {
+                Err(GuestError::Unexpected)
+            }
         }
     }
 }

@@ -27,12 +27,15 @@ use virtiofsd::soft_idmap::cmdline::IdMap;
 use virtiofsd::vhost_user::VhostUserFsBackendBuilder;
 use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
 
+mod echo;
 mod guard;
 mod hidden;
 mod listing;
 
 use crate::confine::{self, Enforced, Files};
 use crate::spec::Caller;
+use echo::Echo;
+pub(crate) use echo::RECORD;
 use guard::Guard;
 pub use hidden::Hidden;
 
@@ -143,16 +146,17 @@ pub fn serve(args: &ShareArgs) -> Result<(), Error> {
         ..config
     };
     announce().map_err(Error::server)?;
+    let echo = Echo::new();
     let opened = |source| Error::Folder {
         dir: args.dir.clone(),
         source,
     };
     if args.read_only {
         let fs = PassthroughFsRo::new(config).map_err(opened)?;
-        run(Guard { fs, hidden }, listener)
+        run(Guard { fs, hidden, echo }, listener)
     } else {
         let fs = PassthroughFs::new(config).map_err(opened)?;
-        run(Guard { fs, hidden }, listener)
+        run(Guard { fs, hidden, echo }, listener)
     }
 }
 

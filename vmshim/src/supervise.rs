@@ -23,6 +23,7 @@ mod publish;
 mod runtime_dir;
 mod shares;
 mod vmm;
+mod watch;
 
 pub(crate) use board::Board;
 pub use error::Error;

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::UnixListener;
 use vmshim::guest::{GuestError, Session};
-use wire::message::{self, Configure, Exec, Hello, Reply, Request, Timings};
+use wire::message::{self, Change, Configure, Deed, Exec, Hello, Reply, Request, Timings};
 use wire::mux::{self, Side, Stream};
 use wire::{PROTOCOL, resync};
 
@@ -58,6 +58,13 @@ async fn local<T>(test: impl Future<Output = T>) -> T {
     tokio::task::LocalSet::new().run_until(test).await
 }
 
+fn edit() -> Change {
+    Change {
+        path: "/work/file".into(),
+        deed: Deed::Modified,
+    }
+}
+
 #[tokio::test]
 async fn a_guest_is_greeted_configured_used_and_stopped() {
     local(async {
@@ -91,6 +98,10 @@ async fn a_guest_is_greeted_configured_used_and_stopped() {
                         let failed = Reply::Failed(sentence);
                         message::write(&mut stream, &failed).await.unwrap();
                     }
+                    Request::Changed(changes) => {
+                        assert_eq!(changes, [edit()]);
+                        message::write(&mut stream, &Reply::Told).await.unwrap();
+                    }
                     Request::Shutdown { grace_ms } => {
                         assert_eq!(grace_ms, 1500);
                         message::write(&mut stream, &Reply::Stopping).await.unwrap();
@@ -123,6 +134,7 @@ async fn a_guest_is_greeted_configured_used_and_stopped() {
             assert_eq!(text, "bytes");
             let error = session.reach(81).await.unwrap_err();
             assert_eq!(error.to_string(), "nothing on \u{fffd}81");
+            session.changed(&[edit()]).await.unwrap();
             session.shutdown(Duration::from_millis(1500)).await.unwrap();
         }
     })
@@ -136,7 +148,7 @@ async fn what_a_guest_can_do_wrong() {
         (
             &[hello(PROTOCOL + 1)],
             |error| matches!(error, GuestError::Protocol(found) if *found == PROTOCOL + 1),
-            "the guest speaks protocol 2, and this program speaks 1",
+            "the guest speaks protocol 3, and this program speaks 2",
         ),
         (
             &[Reply::Stopping],

@@ -15,6 +15,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use rustix::process::{Pid, Signal, kill_process};
 use support::{Sandbox, sh};
 use vmshim::client::Client;
 use vmshim::spec::{Publish, Share};
@@ -48,15 +49,13 @@ async fn a_workspace_is_shared_and_what_is_hidden_is_not() {
     hidden_files(&client, &folder).await;
     another_folder(&client).await;
     both_sides(&client, &folder).await;
+    host_edits_are_heard_of(&client, &folder).await;
     names_modes_and_links(&client, &folder).await;
     let [published] = status.published[..] else {
         panic!("{status:?}");
     };
     published_port(&client, published).await;
-    client
-        .stop(std::time::Duration::from_secs(20))
-        .await
-        .unwrap();
+    a_server_of_a_folder_is_killed(&mut sandbox, &folder).await;
     TcpStream::connect(published.host).unwrap_err();
 }
 
@@ -191,6 +190,98 @@ async fn both_sides(client: &Client, folder: &Path) {
     // Seen within the second that the guest may believe its cache: the file, and git's own.
     assert_eq!(ok(client, folder, "sleep 1.1; cat readme").await, "one\n");
     assert_eq!(ok(client, folder, status).await, "?? inside\n?? outside\n");
+}
+
+/// Watches its working directory by inotify(7), and shows what it hears of and finds at that moment. Says `ready` when
+/// it does; after `stop` it writes to `mine` itself; after `end` it ends.
+const WATCHER: &str = r#"
+import ctypes, os, struct
+libc = ctypes.CDLL(None)
+names = {0x2: "modify", 0x40: "moved_from", 0x80: "moved_to", 0x100: "create", 0x200: "delete"}
+notify = libc.inotify_init()
+libc.inotify_add_watch(notify, b".", sum(names))
+# What is believed now must not be believed then.
+for name in ("file", "saved", "mine"):
+    open(name).read()
+open("ready", "w").close()
+while True:
+    events = os.read(notify, 1 << 16)
+    while events:
+        _, mask, _, size = struct.unpack("iIII", events[:16])
+        name = events[16:16 + size].rstrip(b"\0").decode()
+        events = events[16 + size:]
+        there = open(name).read().strip() if os.path.isfile(name) else ""
+        print(name, names.get(mask & 0xfff, mask), there, sep=":")
+        if name == "stop":
+            os.write(os.open("mine", os.O_WRONLY | os.O_APPEND), b"more")
+        if name == "end":
+            raise SystemExit
+"#;
+
+/// A program that waits for files to change hears of the host's edits at once and finds what they made; of its own it
+/// hears once.
+async fn host_edits_are_heard_of(client: &Client, folder: &Path) {
+    let there = folder.join("w");
+    fs::create_dir(&there).unwrap();
+    for name in ["file", "saved", "mine"] {
+        fs::write(there.join(name), "before\n").unwrap();
+    }
+    fs::write(folder.join("watcher.py"), WATCHER).unwrap();
+    let edit = tokio::task::spawn_blocking({
+        let (there, beside) = (there.clone(), folder.join("beside"));
+        move || {
+            wait_for(|| there.join("ready").exists());
+            fs::write(there.join("file"), "after, in place\n").unwrap();
+            fs::write(there.join("new"), "new\n").unwrap();
+            fs::create_dir(there.join("folder")).unwrap();
+            // As editors and git save: written beside, then renamed over.
+            fs::write(&beside, "after, replaced\n").unwrap();
+            fs::rename(&beside, there.join("saved")).unwrap();
+            fs::write(there.join("stop"), "").unwrap();
+            wait_for(|| fs::read_to_string(there.join("mine")).unwrap() == "before\nmore");
+            fs::write(there.join("end"), "").unwrap();
+        }
+    });
+    let told = ok(client, folder, "cd w && timeout 100 python3 ../watcher.py").await;
+    edit.await.unwrap();
+    for wanted in [
+        "file:modify:after, in place",
+        "new:create:new",
+        "folder:create:",
+        "saved:create:after, replaced",
+        "end:create:",
+    ] {
+        assert!(told.lines().any(|line| line == wanted), "{wanted}: {told}");
+    }
+    let own = told.lines().filter(|line| line.starts_with("mine:"));
+    assert_eq!(own.count(), 1, "{told}");
+    ok(client, folder, "rm -r w watcher.py").await;
+}
+
+fn wait_for(happened: impl Fn() -> bool) {
+    let began = std::time::Instant::now();
+    while !happened() {
+        assert!(began.elapsed() < support::PATIENCE);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+/// The sandbox ends with it, and says why: QEMU can't be given another server.
+async fn a_server_of_a_folder_is_killed(sandbox: &mut Sandbox, folder: &Path) {
+    let marker = format!("\"dir\":\"{}\"", folder.display());
+    let servers = support::processes_with(&marker);
+    assert!(!servers.is_empty(), "{marker}");
+    for server in servers {
+        let server = Pid::from_raw(i32::try_from(server).unwrap()).unwrap();
+        let _ = kill_process(server, Signal::KILL); // one of a pair takes the other with it
+    }
+    let (success, said) = sandbox.wait();
+    let wanted = format!(
+        "the server of the shared folder `{}` ended",
+        folder.display()
+    );
+    assert!(!success && said.starts_with(&wanted), "{said}");
+    sandbox.assert_no_process_left().await;
 }
 
 async fn names_modes_and_links(client: &Client, folder: &Path) {

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::process::Stdio;
 
-use super::Running;
+use super::{Running, eventually};
 use crate::origin::Origin;
 use crate::support::Ran;
 
@@ -20,6 +20,7 @@ fn a_sandbox_from_creation_to_removal() {
     // Root inside is still the caller outside.
     let by_root = workspace(&vm);
     assert_eq!(by_root, fs::metadata(vm.home.path()).unwrap().uid());
+    watching(&vm);
     commands(&vm);
     no_way_around(&vm);
     policy(&vm, &origin);
@@ -41,6 +42,7 @@ fn a_container_from_creation_to_removal() {
     let by_root = workspace(&vm);
     assert!(by_root >= 100_000, "{by_root}");
     contained(&vm);
+    watching(&vm);
     commands(&vm);
     no_way_around(&vm);
     policy(&vm, &origin);
@@ -103,6 +105,28 @@ fn workspace(vm: &Running) -> u32 {
     vm.ok_inside("chmod 777 . && sudo touch by-root");
     let by_root = fs::metadata(vm.home.project().join("by-root")).unwrap();
     by_root.uid()
+}
+
+/// Waits for a file called `edited` by inotify(7). Says `ready` when it does.
+const WATCH: &str = r#"
+import ctypes, os
+libc = ctypes.CDLL(None)
+notify = libc.inotify_init()
+libc.inotify_add_watch(notify, b".", 0x100)
+open("ready", "w").close()
+while b"edited" not in os.read(notify, 4096):
+    pass
+"#;
+
+/// A program inside hears of what is written outside.
+fn watching(vm: &Running) {
+    let waiting = vm.command(&["exec", vm.name, "timeout", "100", "python3", "-c", WATCH]);
+    let waiting = { waiting }.stderr(Stdio::piped()).spawn().unwrap();
+    let ready = vm.home.project().join("ready");
+    eventually("the program watches", || ready.exists());
+    fs::write(vm.home.project().join("edited"), "by the host\n").unwrap();
+    let heard = Ran::from(waiting.wait_with_output().unwrap());
+    assert_eq!(heard.code, 0, "{heard:?}");
 }
 
 /// `exec`: output, input, exit codes, users, environment, terminal.

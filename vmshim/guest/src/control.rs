@@ -11,12 +11,12 @@ use tokio::time::timeout;
 use tokio_util::codec::FramedWrite;
 use wire::PROTOCOL;
 use wire::exec::{ExecError, ExecErrorKind, GuestCodec, ToHost};
-use wire::message::{self, Configure, Exec, Hello, MessageError, Reply, Request, Timings};
+use wire::message::{self, Change, Configure, Exec, Hello, MessageError, Reply, Request, Timings};
 
 use crate::boot::{Booted, uptime_ms};
 use crate::docker::Docker;
 use crate::exec::{Context, Reaper, SessionError};
-use crate::{configure, console, exec, relay, stop};
+use crate::{configure, console, exec, notice, relay, stop};
 
 /// How long the machine waits, before it stops, for the host to have heard that it does.
 const HEARD: Duration = Duration::from_millis(500);
@@ -144,6 +144,7 @@ where
         Request::Boot => boot(stream, guest).await,
         Request::Exec(request) => run(stream, &request, guest).await,
         Request::Reach { port } => reach(stream, port).await,
+        Request::Changed(changes) => tell(stream, changes).await,
         Request::Shutdown { grace_ms } => {
             guest.state().phase = Phase::Stopping;
             message::write(&mut stream, &Reply::Stopping).await?;
@@ -168,6 +169,19 @@ where
     message::write(&mut stream, &reply).await?;
     stream.shutdown().await.map_err(MessageError::Io)?;
     Ok(())
+}
+
+/// Makes the kernel say what the host has changed.
+async fn tell<S>(mut stream: S, changes: Vec<Change>) -> Result<(), ControlError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let told = tokio::task::spawn_blocking(move || notice::announce(&changes));
+    if let Ok(Err(error)) = told.await {
+        console::error("changes of the host cannot be told", &error);
+    }
+    message::write(&mut stream, &Reply::Told).await?;
+    Ok(stream.shutdown().await.map_err(MessageError::Io)?)
 }
 
 /// Joins the stream to a port of this machine.

@@ -19,6 +19,7 @@ pub mod environment;
 pub mod exec;
 pub mod init;
 pub mod names;
+pub mod notice;
 pub mod relay;
 pub mod resolver;
 pub mod seat;

@@ -17,7 +17,11 @@ use virtiofsd::filesystem::{
     SerializableFileSystem, SetattrValid, SetxattrFlags, ZeroCopyReader, ZeroCopyWriter,
 };
 use virtiofsd::fuse;
+use virtiofsd::soft_idmap::Id as _;
 
+use wire::message::PRETENCE;
+
+use super::echo::Echo;
 use super::hidden::Hidden;
 use super::listing::Listing;
 
@@ -26,6 +30,8 @@ pub(super) struct Guard<F> {
     pub(super) fs: F,
     /// `None` hides nothing, and costs nothing.
     pub(super) hidden: Option<Arc<Hidden>>,
+    /// Whom the guest's own changes are told to.
+    pub(super) echo: Echo,
 }
 
 /// Set-user-ID and set-group-ID, as in `st_mode` (inode(7)).
@@ -51,6 +57,11 @@ fn is_harmless(mode: u32) -> bool {
         mode & libc::S_IFMT,
         0 | libc::S_IFREG | libc::S_IFIFO | libc::S_IFSOCK
     )
+}
+
+/// Whether the guest's init only makes its kernel tell of what the host did.
+fn pretends(ctx: &Context) -> bool {
+    ctx.gid.into_inner() == PRETENCE
 }
 
 /// Methods that ask the file system as they are.
@@ -79,10 +90,8 @@ impl<F: FileSystem<Inode = u64>> FileSystem for Guard<F> {
         fn readlink(ctx: Context, inode: F::Inode) -> io::Result<Vec<u8>>;
         fn open(ctx: Context, inode: F::Inode, kill_priv: bool, flags: u32) -> io::Result<(Option<F::Handle>, OpenOptions)>;
         fn read<W: ZeroCopyWriter>(ctx: Context, inode: F::Inode, handle: F::Handle, w: W, size: u32, offset: u64, lock_owner: Option<u64>, flags: u32) -> io::Result<usize>;
-        fn write<R: ZeroCopyReader>(ctx: Context, inode: F::Inode, handle: F::Handle, r: R, size: u32, offset: u64, lock_owner: Option<u64>, delayed_write: bool, kill_priv: bool, flags: u32) -> io::Result<usize>;
         fn flush(ctx: Context, inode: F::Inode, handle: F::Handle, lock_owner: u64) -> io::Result<()>;
         fn fsync(ctx: Context, inode: F::Inode, datasync: bool, handle: F::Handle) -> io::Result<()>;
-        fn fallocate(ctx: Context, inode: F::Inode, handle: F::Handle, mode: u32, offset: u64, length: u64) -> io::Result<()>;
         fn release(ctx: Context, inode: F::Inode, flags: u32, handle: F::Handle, flush: bool, flock_release: bool, lock_owner: Option<u64>) -> io::Result<()>;
         fn statfs(ctx: Context, inode: F::Inode) -> io::Result<libc::statvfs64>;
         fn setxattr(ctx: Context, inode: F::Inode, name: &CStr, value: &[u8], flags: u32, extra: SetxattrFlags) -> io::Result<()>;
@@ -94,12 +103,14 @@ impl<F: FileSystem<Inode = u64>> FileSystem for Guard<F> {
         fn releasedir(ctx: Context, inode: F::Inode, flags: u32, handle: F::Handle) -> io::Result<()>;
         fn access(ctx: Context, inode: F::Inode, mask: u32) -> io::Result<()>;
         fn lseek(ctx: Context, inode: F::Inode, handle: F::Handle, offset: u64, whence: u32) -> io::Result<u64>;
-        fn copyfilerange(ctx: Context, from: F::Inode, from_handle: F::Handle, from_offset: u64, to: F::Inode, to_handle: F::Handle, to_offset: u64, len: u64, flags: u64) -> io::Result<usize>;
         fn syncfs(ctx: Context, inode: F::Inode) -> io::Result<()>;
     }
 
     fn lookup(&self, ctx: Context, parent: F::Inode, name: &CStr) -> io::Result<Entry> {
         self.see(parent, name)?;
+        if pretends(&ctx) {
+            return Err(Errno::NOENT.into()); // or the kernel would not make what it has already
+        }
         self.found(parent, name, self.fs.lookup(ctx, parent, name))
     }
 
@@ -121,13 +132,20 @@ impl<F: FileSystem<Inode = u64>> FileSystem for Guard<F> {
     }
 
     fn setattr(&self, ctx: Context, inode: F::Inode, mut attr: fuse::SetattrIn, handle: Option<F::Handle>, valid: SetattrValid) -> io::Result<(fuse::Attr, Duration)> {
+        if pretends(&ctx) {
+            return self.fs.getattr(ctx, inode, handle);
+        }
+        self.changes(ctx, inode);
         attr.mode = without_set_id(attr.mode);
         self.fs.setattr(ctx, inode, attr, handle, valid)
     }
 
     fn symlink(&self, ctx: Context, target: &CStr, parent: F::Inode, name: &CStr, extensions: Extensions) -> io::Result<Entry> {
         self.make(parent, name)?;
-        self.fs.symlink(ctx, target, parent, name, extensions)
+        if pretends(&ctx) {
+            return self.find(ctx, parent, name);
+        }
+        self.made(self.fs.symlink(ctx, target, parent, name, extensions))
     }
 
     fn mknod(&self, ctx: Context, parent: F::Inode, name: &CStr, mode: u32, rdev: u32, umask: u32, extensions: Extensions) -> io::Result<Entry> {
@@ -135,21 +153,36 @@ impl<F: FileSystem<Inode = u64>> FileSystem for Guard<F> {
         if !is_harmless(mode) {
             return Err(Errno::PERM.into());
         }
-        self.fs.mknod(ctx, parent, name, without_set_id(mode), rdev, umask, extensions)
+        if pretends(&ctx) {
+            return self.find(ctx, parent, name);
+        }
+        self.made(self.fs.mknod(ctx, parent, name, without_set_id(mode), rdev, umask, extensions))
     }
 
     fn mkdir(&self, ctx: Context, parent: F::Inode, name: &CStr, mode: u32, umask: u32, extensions: Extensions) -> io::Result<Entry> {
         self.make(parent, name)?;
-        self.found(parent, name, self.fs.mkdir(ctx, parent, name, without_set_id(mode), umask, extensions))
+        if pretends(&ctx) {
+            return self.find(ctx, parent, name);
+        }
+        let made = self.fs.mkdir(ctx, parent, name, without_set_id(mode), umask, extensions);
+        self.found(parent, name, self.made(made))
     }
 
     fn unlink(&self, ctx: Context, parent: F::Inode, name: &CStr) -> io::Result<()> {
         self.see(parent, name)?;
+        if pretends(&ctx) {
+            return Ok(());
+        }
+        self.changes(ctx, parent);
         self.fs.unlink(ctx, parent, name)
     }
 
     fn rmdir(&self, ctx: Context, parent: F::Inode, name: &CStr) -> io::Result<()> {
         self.see(parent, name)?;
+        if pretends(&ctx) {
+            return Ok(());
+        }
+        self.changes(ctx, parent);
         self.fs.rmdir(ctx, parent, name)
     }
 
@@ -160,6 +193,7 @@ impl<F: FileSystem<Inode = u64>> FileSystem for Guard<F> {
         if flags & libc::RENAME_EXCHANGE != 0 {
             self.may_move(to, new)?;
         }
+        self.changes(ctx, from);
         self.fs.rename(ctx, from, old, to, new, flags)?;
         self.moved(ctx, to, new);
         if flags & libc::RENAME_EXCHANGE != 0 {
@@ -170,12 +204,30 @@ impl<F: FileSystem<Inode = u64>> FileSystem for Guard<F> {
 
     fn link(&self, ctx: Context, inode: F::Inode, parent: F::Inode, name: &CStr) -> io::Result<Entry> {
         self.make(parent, name)?;
+        self.changes(ctx, inode);
         self.fs.link(ctx, inode, parent, name)
     }
 
     fn create(&self, ctx: Context, parent: F::Inode, name: &CStr, mode: u32, kill_priv: bool, flags: u32, umask: u32, extensions: Extensions) -> io::Result<(Entry, Option<F::Handle>, OpenOptions)> {
         self.make(parent, name)?;
-        self.fs.create(ctx, parent, name, without_set_id(mode), kill_priv, flags, umask, extensions)
+        let made = self.fs.create(ctx, parent, name, without_set_id(mode), kill_priv, flags, umask, extensions)?;
+        self.echo.tell(made.0.inode, || Some(made.0.attr.ino));
+        Ok(made)
+    }
+
+    fn write<R: ZeroCopyReader>(&self, ctx: Context, inode: F::Inode, handle: F::Handle, r: R, size: u32, offset: u64, lock_owner: Option<u64>, delayed_write: bool, kill_priv: bool, flags: u32) -> io::Result<usize> {
+        self.changes(ctx, inode);
+        self.fs.write(ctx, inode, handle, r, size, offset, lock_owner, delayed_write, kill_priv, flags)
+    }
+
+    fn fallocate(&self, ctx: Context, inode: F::Inode, handle: F::Handle, mode: u32, offset: u64, length: u64) -> io::Result<()> {
+        self.changes(ctx, inode);
+        self.fs.fallocate(ctx, inode, handle, mode, offset, length)
+    }
+
+    fn copyfilerange(&self, ctx: Context, from: F::Inode, from_handle: F::Handle, from_offset: u64, to: F::Inode, to_handle: F::Handle, to_offset: u64, len: u64, flags: u64) -> io::Result<usize> {
+        self.changes(ctx, to);
+        self.fs.copyfilerange(ctx, from, from_handle, from_offset, to, to_handle, to_offset, len, flags)
     }
 }
 
@@ -216,13 +268,33 @@ impl<F: FileSystem<Inode = u64>> Guard<F> {
         entry
     }
 
-    /// A folder has a new name: looks it up once more, to know it by that.
+    /// Something has a new name: looks it up once more. A folder is then known by that, and the watch knows whose it was.
     fn moved(&self, ctx: Context, parent: u64, name: &CStr) {
-        if self.hidden.is_some()
-            && let Ok(entry) = FileSystem::lookup(self, ctx, parent, name)
-        {
+        if let Ok(entry) = FileSystem::lookup(self, ctx, parent, name) {
+            self.echo.tell(entry.inode, || Some(entry.attr.ino));
             FileSystem::forget(self, ctx, entry.inode, 1);
         }
+    }
+
+    /// What is there by this name although the guest's kernel believes that it makes it.
+    fn find(&self, ctx: Context, parent: u64, name: &CStr) -> io::Result<Entry> {
+        self.found(parent, name, self.fs.lookup(ctx, parent, name))
+    }
+
+    /// The guest is about to change this.
+    fn changes(&self, ctx: Context, inode: u64) {
+        self.echo.tell(inode, || {
+            let (attr, _) = self.fs.getattr(ctx, inode, None).ok()?;
+            Some(attr.ino)
+        });
+    }
+
+    /// The guest has made this.
+    fn made(&self, entry: io::Result<Entry>) -> io::Result<Entry> {
+        if let Ok(entry) = &entry {
+            self.echo.tell(entry.inode, || Some(entry.attr.ino));
+        }
+        entry
     }
 
     fn forgotten(&self, inode: u64, count: u64) {

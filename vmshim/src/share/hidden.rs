@@ -60,6 +60,11 @@ impl Hidden {
         self.files_in(parent).hides(name)
     }
 
+    /// Whether the file at this path, relative to the shared folder, is hidden, if what it lies in is not.
+    pub(crate) fn hides_path(&self, path: &Path) -> bool {
+        self.files.matched(path, true).is_ignore()
+    }
+
     /// The same question about many names of one folder.
     pub(super) fn files_in(&self, parent: u64) -> FilesIn<'_> {
         FilesIn {
@@ -128,8 +133,7 @@ impl FilesIn<'_> {
         let Some(folder) = &self.folder else {
             return true;
         };
-        let path = folder.join(path(name));
-        self.hidden.files.matched(path, true).is_ignore()
+        self.hidden.hides_path(&folder.join(path(name)))
     }
 }
 

@@ -40,6 +40,14 @@ pub enum Error {
         /// What its server said.
         said: String,
     },
+    /// The guest can't do without a shared folder, and its VMM can't be given another server.
+    #[error("the server of the shared folder `{}` ended: {said}", dir.display())]
+    ShareEnded {
+        /// The folder.
+        dir: PathBuf,
+        /// What the server said, or how it ended.
+        said: String,
+    },
     /// A port can't be listened on.
     #[error("`{address}` can't be published")]
     Publish {
@@ -111,6 +119,9 @@ impl Error {
             }
             Self::Publish { .. } => {
                 Some("choose another port, or port 0 to have the system choose".to_owned())
+            }
+            Self::ShareEnded { .. } => {
+                Some("start it again; what was written to the folder is there".to_owned())
             }
             Self::Share { .. } | Self::Io { .. } => None,
         }

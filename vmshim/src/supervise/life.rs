@@ -155,7 +155,7 @@ impl Sandbox {
         &mut self,
         spec: &Spec,
         patience: Duration,
-        board: &Board,
+        board: &Arc<Board>,
         ports: &Ports,
     ) -> Result<(), Error> {
         let guest = tokio::select! {
@@ -167,6 +167,7 @@ impl Sandbox {
             _ = board.stopped() => return Ok(()), // nothing has run yet that could lose anything
         };
         let _ports = ports.serve(&guest);
+        let _watches = self.shares.watch(&guest, board);
         let grace = tokio::select! {
             grace = board.stopped() => grace,
             ended = self.ended() => return ended.and_then(|()| calm(spec)),

@@ -5,9 +5,11 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use tokio::io::AsyncReadExt;
+use tokio::task::JoinSet;
 
 use super::child::Helper;
-use super::{Board, Error};
+use super::{Board, Error, watch};
+use crate::guest::Session;
 use crate::helper::{self, Role};
 use crate::share::{Fence, ShareArgs};
 use crate::spec::{Share, Socket, Spec};
@@ -68,7 +70,21 @@ impl Shares {
             .get(ended)
             .map(|share| share.host.clone())
             .unwrap_or_default();
-        Error::Share { dir, said }
+        Error::ShareEnded { dir, said }
+    }
+
+    /// Has the guest hear of what the host changes, until that is dropped. A folder that the guest may only read is left
+    /// out: its kernel refuses what it would have to do to hear of it.
+    pub(super) fn watch(&mut self, guest: &Session, board: &Arc<Board>) -> JoinSet<()> {
+        let mut watches = JoinSet::new();
+        for (server, share) in self.servers.iter_mut().zip(&self.spec.shares) {
+            if !share.read_only {
+                let touched = server.process.stdout.take();
+                let (guest, board) = (guest.clone(), Arc::clone(board));
+                watches.spawn(watch::follow(share.clone(), touched, guest, board));
+            }
+        }
+        watches
     }
 
     /// Ends all servers.

@@ -32,4 +32,4 @@ pub const DATA_PORT: &str = "sandbox.data";
 
 /// Version of everything in this crate. Guest and host are built together, so a difference means
 /// that a VM outlived an upgrade of the host program.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;

@@ -6,14 +6,17 @@
 //! Request::Boot      ◄ Hello     ► Configure     ◄ Ready | Failed
 //! Request::Exec      ◄► frames of `crate::exec`
 //! Request::Reach     ◄ Reached, then the bytes of a TCP connection, both ways | Failed
+//! Request::Changed   ◄ Told, once programs inside have been told
 //! Request::Shutdown  ◄ Stopping, then the VM powers off
 //! ```
 
+mod change;
 mod codec;
 mod exec;
 
 use serde::{Deserialize, Serialize};
 
+pub use change::{Change, Deed, Kind, PRETENCE};
 pub use codec::{MAX_MESSAGE, MessageError, read, write};
 pub use exec::{Exec, Tty};
 
@@ -30,6 +33,8 @@ pub enum Request {
         /// The TCP port.
         port: u16,
     },
+    /// Tell programs that wait for it what the host has changed in shared folders.
+    Changed(Vec<Change>),
     /// End every process, unmount, power off.
     Shutdown {
         /// How long processes have between SIGTERM and SIGKILL, in milliseconds.
@@ -37,7 +42,7 @@ pub enum Request {
     },
 }
 
-/// What the guest answers to [`Request::Boot`], [`Request::Reach`] and [`Request::Shutdown`].
+/// What the guest answers to every request but [`Request::Exec`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {
@@ -49,6 +54,8 @@ pub enum Reply {
     Failed(String),
     /// The connection is there.
     Reached,
+    /// Whoever watched has heard of the changes.
+    Told,
     /// Shutdown has begun; nothing more will come.
     Stopping,
 }
