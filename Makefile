@@ -22,6 +22,7 @@ check: ## the everyday loop: format, clippy and the tests that need no microVM
 lint: ## everything that is checked without running it
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	CARGO_TARGET_DIR=$${CARGO_TARGET_DIR:-target} $(CARGO) check --locked --manifest-path benches/peers/Cargo.toml
 	./scripts/deny
 	$(CARGO) test --test it -- edges
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items

@@ -9,7 +9,8 @@ mod paths;
 mod requests;
 
 use crate::{
-    Action, Carriage, Effect, HostVerdict, LocalAddrs, Origin, Policy, Reason, Target, Tier,
+    Action, Carriage, Effect, Host, HostVerdict, LocalAddrs, Origin, Policy, Reason, Rule, Target,
+    Tier,
 };
 use serde::Serialize;
 use std::{
@@ -74,9 +75,6 @@ pub struct Answer {
     pub reason: &'static str,
     /// What decided, as a sentence.
     pub because: String,
-    /// The same without the address: witnesses with one cause are alike.
-    #[serde(skip)]
-    cause: String,
 }
 
 /// A request to ask both policies about.
@@ -106,9 +104,10 @@ impl Asked {
 }
 
 /// Requests on which `before` and `after` do not agree: the riskiest first, one for each pair of rules that
-/// decide. None if the policies mean the same.
+/// decide, where all names of a list count as one rule. None if the policies mean the same.
 ///
-/// COST: hosts in the rules, times the ports, methods and paths that their rules tell apart.
+/// COST: hosts in the rules, and in lists that are not in both policies, times the ports, methods and paths that
+/// their rules tell apart.
 pub fn differences(before: &Policy, after: &Policy) -> Vec<Difference> {
     let pair = Pair { before, after };
     let mut found = Found::default();
@@ -120,7 +119,8 @@ pub fn differences(before: &Policy, after: &Policy) -> Vec<Difference> {
                 continue;
             }
             // Addresses do not depend on the name, only on how it was allowed.
-            if asked.target.host().is_addr() || phases.insert(pair.phase(&asked.target)) {
+            let literal = matches!(asked.target.host(), Host::Addr(_));
+            if literal || phases.insert(pair.phase(&asked.target)) {
                 pair.addresses(&asked, &addrs, &mut found);
             }
         }
@@ -149,8 +149,10 @@ impl<'p> Pair<'p> {
         });
         let [before, after] = verdicts;
         if before.0 != after.0 {
-            let answers = self.answers(before, after);
-            found.add(change(before.0), asked, None, answers);
+            let reasons = [before.1, after.1];
+            let causes = self.causes(reasons);
+            let change = change(before.0);
+            found.add(change, asked, None, causes, || self.answers(verdicts));
         }
         let allowed = before.0.is_allow() && after.0.is_allow();
         if allowed {
@@ -159,34 +161,38 @@ impl<'p> Pair<'p> {
         allowed
     }
 
-    fn answers(&self, before: (Action, Reason), after: (Action, Reason)) -> [Answer; 2] {
+    /// What decided, without the address: witnesses with one cause are alike.
+    fn causes(&self, [before, after]: [Reason; 2]) -> [String; 2] {
+        [cause(self.before, before), cause(self.after, after)]
+    }
+
+    fn answers(&self, [before, after]: [(Action, Reason); 2]) -> [Answer; 2] {
         let answer = |policy: &Policy, (action, reason): (Action, Reason)| Answer {
             action,
             reason: reason.code(),
             because: policy.describe(reason),
-            cause: match reason.rule().and_then(|id| policy.rule_at(id)) {
-                Some(rule) if rule.origin != Origin::BuiltIn => {
-                    format!("{} {rule}", reason.code())
-                }
-                _ => reason.code().to_owned(),
-            },
         };
         [answer(self.before, before), answer(self.after, after)]
+    }
+
+    /// The same answers for other causes.
+    fn answers_because(&self, verdicts: [(Action, Reason); 2], causes: [String; 2]) -> [Answer; 2] {
+        let mut answers = self.answers(verdicts);
+        for (answer, because) in answers.iter_mut().zip(causes) {
+            answer.because = because;
+        }
+        answers
     }
 
     fn terms(&self, asked: &Asked, verdicts: [(Action, Reason); 2], found: &mut Found) {
         let [before, after] = self.both().map(|policy| terms(policy, asked));
         if before != after {
-            let [first, second] = verdicts;
-            let mut answers = self.answers(first, second);
-            for (answer, terms) in answers.iter_mut().zip([before, after]) {
-                answer.because = match terms.is_empty() {
-                    true => "no limit, budget or credential".to_owned(),
-                    false => terms.join("; "),
-                };
-                answer.cause.clone_from(&answer.because);
-            }
-            found.add(Change::Terms, asked, None, answers);
+            let causes = [before, after].map(|terms| match terms.is_empty() {
+                true => "no limit, budget or credential".to_owned(),
+                false => terms.join("; "),
+            });
+            let answers = || self.answers_because(verdicts, causes.clone());
+            found.add(Change::Terms, asked, None, causes.clone(), answers);
         }
     }
 
@@ -202,8 +208,8 @@ impl<'p> Pair<'p> {
     /// Compares what becomes of a request at each class of addresses.
     fn addresses(&self, asked: &Asked, addrs: &[IpAddr], found: &mut Found) {
         let own = match asked.target.host() {
-            crate::Host::Addr(addr) => Some(*addr),
-            crate::Host::Name(_) => None,
+            Host::Addr(addr) => Some(*addr),
+            Host::Name(_) => None,
         };
         let each = match &own {
             Some(addr) => std::slice::from_ref(addr),
@@ -228,30 +234,49 @@ impl<'p> Pair<'p> {
         let before = self.before.admit_addr(target, first, addr, &local);
         let after = self.after.admit_addr(target, second, addr, &local);
         let shown = resolved.then_some(addr);
-        let answers = || self.answers((before.action, before.reason), (after.action, after.reason));
+        let verdicts = [before, after].map(|verdict| (verdict.action, verdict.reason));
         if before.action != after.action {
-            found.add(change(before.action), asked, shown, answers());
+            let causes = self.causes([before.reason, after.reason]);
+            let change = change(before.action);
+            found.add(change, asked, shown, causes, || self.answers(verdicts));
         } else if before.action.is_allow() {
             let tunnel = |policy: &Policy| match policy.carriage(target, addr) {
                 Carriage::Tunnel(rule) => Some(policy.describe(Reason::Rule(rule))),
                 Carriage::Intercept => None,
             };
-            let (was, is) = (tunnel(self.before), tunnel(self.after));
-            if was.is_some() != is.is_some() {
-                let change = match is.is_some() {
-                    true => Change::NoLongerRead,
-                    false => Change::NowRead,
-                };
-                let mut answers = answers();
-                for (answer, rule) in answers.iter_mut().zip([was, is]) {
-                    answer.because = rule.map_or("intercepted".to_owned(), |rule| {
-                        format!("tunnelled unread by {rule}")
-                    });
-                    answer.cause.clone_from(&answer.because);
-                }
-                found.add(change, asked, shown, answers);
-            }
+            let carriages = self.both().map(tunnel);
+            let change = match &carriages {
+                [None, Some(_)] => Change::NoLongerRead,
+                [Some(_), None] => Change::NowRead,
+                [None, None] | [Some(_), Some(_)] => return,
+            };
+            let causes = carriages.map(|rule| match rule {
+                Some(rule) => format!("tunnelled unread by {rule}"),
+                None => "intercepted".to_owned(),
+            });
+            let answers = || self.answers_because(verdicts, causes.clone());
+            found.add(change, asked, shown, causes.clone(), answers);
         }
+    }
+}
+
+fn cause(policy: &Policy, reason: Reason) -> String {
+    let code = reason.code();
+    let Some(id) = reason.rule() else {
+        return code.to_owned();
+    };
+    match (policy.rule_at(id).as_deref(), id.as_listed()) {
+        (
+            Some(Rule {
+                origin: Origin::File { source, .. },
+                ..
+            }),
+            Some(_),
+        ) => {
+            format!("{code} list {source}")
+        }
+        (Some(rule), None) if rule.origin != Origin::BuiltIn => format!("{code} {rule}"),
+        _ => code.to_owned(),
     }
 }
 
@@ -289,10 +314,10 @@ impl Found {
         change: Change,
         asked: &Asked,
         address: Option<IpAddr>,
-        answers: [Answer; 2],
+        [before, after]: [String; 2],
+        answers: impl FnOnce() -> [Answer; 2],
     ) {
-        let [before, after] = answers;
-        let cause = (change, before.cause.clone(), after.cause.clone());
+        let cause = (change, before, after);
         if let Some(difference) = self
             .causes
             .get(&cause)
@@ -302,6 +327,7 @@ impl Found {
             return;
         }
         self.causes.insert(cause, self.list.len());
+        let [before, after] = answers();
         self.list.push(Difference {
             change,
             method: asked.method.clone(),

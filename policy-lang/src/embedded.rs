@@ -25,6 +25,48 @@ pub(crate) fn judged(addr: IpAddr) -> impl Iterator<Item = IpAddr> {
     found.into_iter().flatten()
 }
 
+/// IPv6 addresses whose bits are those of `base` but for `inner` in each of the places where an address may be embedded.
+/// Which of them embed it depends on the other bits.
+pub(crate) fn embedding(base: Ipv6Addr, inner: Ipv4Addr) -> impl Iterator<Item = Ipv6Addr> {
+    let base = base.to_bits();
+    let put = |bits: u128, start: u32, v4: u32| {
+        let shift = 96 - start;
+        bits & !(u128::from(u32::MAX) << shift) | u128::from(v4) << shift
+    };
+    let v4 = inner.to_bits();
+    // 6to4; Teredo with `inner` as server and as client; all the others.
+    [
+        put(base, 16, v4),
+        put(put(base, 32, v4), 96, !v4),
+        put(base, 96, v4),
+    ]
+    .into_iter()
+    .map(Ipv6Addr::from_bits)
+}
+
+/// `inner` in every form in which [`judged`] finds it, below a documentation prefix where any will do.
+pub(crate) fn forms(inner: Ipv4Addr) -> impl Iterator<Item = Ipv6Addr> {
+    FORMS.into_iter().flat_map(move |base| {
+        embedding(base, inner).filter(move |addr| {
+            judged(IpAddr::V6(*addr))
+                .skip(1)
+                .all(|found| found == inner)
+                && embedded(*addr) != [None; MOST - 1]
+        })
+    })
+}
+
+/// An address of each form, with zeros where the embedded one goes.
+const FORMS: [Ipv6Addr; 7] = [
+    Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0),
+    Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0),
+    Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0),
+    Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0x5efe, 0, 0),
+    Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, 0, 0),
+    Ipv6Addr::new(0, 0, 0, 0, 0xffff, 0, 0, 0),
+    Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 0),
+];
+
 fn embedded(addr: Ipv6Addr) -> [Option<Ipv4Addr>; MOST - 1] {
     let bits = addr.to_bits();
     let low = at(bits, 96);
@@ -102,6 +144,23 @@ mod tests {
                 .collect();
             assert_eq!(&found, expected, "{addr}");
         }
+    }
+
+    #[test]
+    fn every_form_of_an_address_embeds_it_and_nothing_else() {
+        let rows = [
+            "64:ff9b::cb00:714d",
+            "2002:cb00:714d::",
+            "2001:0:cb00:714d::34ff:8eb2",
+            "2001:db8::5efe:cb00:714d",
+            "64:ff9b:1::cb00:714d",
+            "::ffff:0:cb00:714d",
+            "::cb00:714d",
+        ];
+        let inner = Ipv4Addr::new(203, 0, 113, 77);
+        let found: Vec<_> = forms(inner).collect();
+        let expected: Vec<Ipv6Addr> = rows.iter().map(|row| row.parse().unwrap()).collect();
+        assert_eq!(found, expected);
     }
 
     #[test]

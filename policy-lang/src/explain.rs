@@ -3,8 +3,8 @@
 mod show;
 
 use crate::{
-    Action, Carriage, Effect, Host, HostVerdict, LocalAddrs, Policy, Reason, RequestPath, RuleId,
-    Target, embedded::judged,
+    Action, Carriage, Effect, Host, HostVerdict, Injection, LocalAddrs, Policy, Reason,
+    RequestPath, RuleId, Target, embedded::judged,
 };
 use serde::Serialize;
 use std::net::IpAddr;
@@ -107,8 +107,24 @@ pub struct CredentialExplanation {
     pub path: Option<String>,
     /// Whether it is set on the request asked about; `None` if none was.
     pub applies: Option<bool>,
-    /// File, line and column.
+    /// File, line and column, or `built in`.
     pub origin: String,
+    /// Whether it is set only if whoever starts the proxy hands it over, which the policy cannot tell.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub if_handed: bool,
+}
+
+impl From<&Injection> for CredentialExplanation {
+    fn from(injection: &Injection) -> Self {
+        Self {
+            sets: injection.credential.place.to_string(),
+            from: injection.credential.from.to_string(),
+            path: injection.credential.path.as_ref().map(ToString::to_string),
+            applies: None,
+            origin: injection.origin.to_string(),
+            if_handed: false,
+        }
+    }
 }
 
 /// What the rules about requests say about one request.
@@ -203,13 +219,7 @@ impl Policy {
                 .collect(),
             credentials: self
                 .injections(target)
-                .map(|injection| CredentialExplanation {
-                    sets: injection.credential.place.to_string(),
-                    from: injection.credential.from.to_string(),
-                    path: injection.credential.path.as_ref().map(ToString::to_string),
-                    applies: None,
-                    origin: injection.origin.to_string(),
-                })
+                .map(CredentialExplanation::from)
                 .collect(),
             policy: self.digest().to_string(),
         }

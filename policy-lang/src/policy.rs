@@ -1,9 +1,12 @@
 //! A policy, compiled for questions.
 
+mod digest;
+mod words;
+
 use crate::{
     Action, AddrVerdict, Allowance, Budget, Carriage, Effect, Expectation, Host, HostPattern,
-    HostScope, HostVerdict, Injection, Limit, LocalAddrs, Net, Origin, Reason, RequestPath,
-    RequestPattern, RequestVerdict, Rule, RuleId, Target, Tier,
+    HostVerdict, Injection, Limit, LocalAddrs, Net, Origin, Reason, RequestPath, RequestPattern,
+    RequestVerdict, Rule, RuleId, Target, Tier,
     embedded::judged,
     language::NetDefault,
     matcher::{Author, Decided, HostTable, NetRule, NetTable, View},
@@ -11,8 +14,9 @@ use crate::{
     rule::ListMark,
     special,
 };
-use sha2::{Digest as _, Sha256};
-use std::{borrow::Cow, cmp::Reverse, fmt, net::IpAddr};
+use std::{borrow::Cow, cmp::Reverse, net::IpAddr};
+
+pub use digest::Digest;
 
 /// The rules of one sandbox, immutable.
 ///
@@ -294,36 +298,6 @@ impl Policy {
         self.admit_request(&expectation.target, &expectation.method, expectation.path())
     }
 
-    /// A host that is allowed and that somebody who asked for `host` may have meant: one or two slips of the finger away,
-    /// or a name above or below it. Looks at the first few hundred rules only: it is a hint, and guests can ask for many.
-    pub fn nearest_allowed(&self, host: &Host) -> Option<String> {
-        const RULES: usize = 256;
-        let Host::Name(asked) = host else {
-            return None;
-        };
-        let near = self.hosts.near(host).find(|slot| slot.action.is_allow());
-        if let Some(rule) = near.and_then(|slot| self.rule(slot.rule)) {
-            return Some(rule.text.to_string());
-        }
-        let asked = asked.as_str();
-        let slips = |rule: &Rule| match &rule.effect {
-            Effect::Host(Action::Allow, pattern) => match &pattern.scope {
-                HostScope::Exact(Host::Name(name)) => {
-                    let name = name.as_str();
-                    let far = name.len().abs_diff(asked.len()) > 2 || name.len() < 7;
-                    let slips = (!far).then(|| strsim::damerau_levenshtein(name, asked));
-                    slips.filter(|slips| (1..=2).contains(slips))
-                }
-                _ => None,
-            },
-            _ => None,
-        };
-        let rules = self.rules.iter().take(RULES);
-        let near = rules.filter_map(|rule| Some((slips(rule)?, rule)));
-        near.min_by_key(|(slips, _)| *slips)
-            .map(|(_, rule)| rule.text.to_string())
-    }
-
     /// The verdict where no host rule covers the target.
     pub fn default_action(&self) -> Action {
         self.default
@@ -359,34 +333,6 @@ impl Policy {
     /// their bytes.
     pub fn digest(&self) -> Digest {
         self.digest
-    }
-
-    /// One sentence for people: what decided.
-    pub fn describe(&self, reason: Reason) -> String {
-        let named = |id| match self.rule_at(id) {
-            Some(rule) => format!("`{}` ({})", rule.effect, rule.origin),
-            None => "a rule of another policy".to_owned(),
-        };
-        match reason {
-            Reason::Rule(id) => format!("rule {}", named(id)),
-            Reason::Default => format!("no rule covers it and the default is {}", self.default),
-            Reason::Explicit(id) => format!("rule {} names the host exactly", named(id)),
-            Reason::Unblocked => "no rule blocks the address".to_owned(),
-            Reason::Lifted(id) => format!("rule {} lifts the block", named(id)),
-            Reason::Net { rule, judged } => format!("{judged} is blocked by rule {}", named(rule)),
-            Reason::ThisMachine { judged } => {
-                format!("{judged} is this machine, reached only by a rule that names host and port")
-            }
-            Reason::Metadata { judged } => {
-                format!(
-                    "{judged} is a cloud metadata address, reached only by a rule that is the address itself"
-                )
-            }
-            Reason::OddPath => {
-                "its path is malformed, and rules about paths cover the host".to_owned()
-            }
-            Reason::OwnListener(listener) => format!("{listener} is the proxy itself"),
-        }
     }
 
     pub(crate) fn host_table(&self) -> &HostTable {
@@ -478,54 +424,4 @@ fn guarded(
     judged(addr)
         .find(|judged| special::is_loopback(*judged) || local.contains(*judged))
         .map(|judged| Reason::ThisMachine { judged })
-}
-
-/// SHA-256 over the meaning of a policy. Displays as 64 hexadecimal digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Digest([u8; 32]);
-
-impl Digest {
-    fn of(model: &Model) -> Self {
-        let rules = model.rules.iter().map(|rule| rule.effect.to_string());
-        let bypasses = model.bypass_lists.iter().map(|list| ("bypass", list));
-        let lists = model.lists.iter().map(|list| match list.action {
-            Action::Allow => ("allow", list),
-            Action::Deny => ("block", list),
-        });
-        let lists = lists.chain(bypasses).map(|(verb, list)| {
-            let bytes = Self(list.digest);
-            format!("{verb} list {bytes}")
-        });
-        let limits = model
-            .limits
-            .iter()
-            .map(|l| format!("limit {} {}", l.pattern, l.rate));
-        let budgets = model.budgets.iter().map(Budget::to_string);
-        let injections = model
-            .injections
-            .iter()
-            .map(|i| format!("inject {} {}", i.pattern, i.credential));
-        let terms = limits.chain(budgets).chain(injections);
-        let mut lines: Vec<_> = rules.chain(lists).chain(terms).collect();
-        lines.sort_unstable();
-        lines.dedup();
-        let default = model
-            .default
-            .as_ref()
-            .map_or(Action::Deny, |(action, _)| *action);
-        let open = matches!(model.net_default, Some((NetDefault::Open, _)));
-        let mut hash = Sha256::new();
-        hash.update(format!("default {default}\nopen {open}\n"));
-        for line in lines {
-            hash.update(line);
-            hash.update("\n");
-        }
-        Self(hash.finalize().into())
-    }
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
 }

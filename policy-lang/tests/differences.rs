@@ -94,6 +94,38 @@ fn witnesses_show_what_changed() {
             &["other terms: GET https://a.test/"],
         ),
         ("default allow", "default deny\nallow *", &[]),
+        // What `;x` and `%2F` mean to a server decides only where a rule does not spell it out.
+        (
+            "default allow\nallow a.test GET /z\nblock a.test GET /a/b",
+            "default allow\nallow a.test GET /z\nblock a.test GET /a/b\nallow a.test GET /a;v/*",
+            &["newly allowed: GET https://a.test/a;v/b"],
+        ),
+        (
+            "default allow\nallow a.test GET /z\nblock a.test GET /a/b/c",
+            "default allow\nallow a.test GET /z\nblock a.test GET /a/b/c\nallow a.test GET /a%2Fb/*",
+            &["newly allowed: GET https://a.test/a%2Fb/c"],
+        ),
+        // Teredo, ISATAP, NAT64, 6to4: the address inside is judged, too.
+        (
+            "default allow\nblock net 2001::/32",
+            "default allow",
+            &["newly allowed: GET https://elsewhere.example/ at 2001:0:cb00:714d::34ff:8eb2"],
+        ),
+        (
+            "default allow\nblock net 2001:db8:0:1:0:5efe::/96",
+            "default allow",
+            &["newly allowed: GET https://elsewhere.example/ at 2001:db8:0:1:0:5efe:cb00:714d"],
+        ),
+        (
+            "default allow\nblock net 64:ff9b::/96",
+            "default allow",
+            &["newly allowed: GET https://elsewhere.example/ at 64:ff9b::cb00:714d"],
+        ),
+        (
+            "default allow\nblock net 0.0.0.0/0\nallow net 8.8.8.0/24",
+            "default allow\nblock net 0.0.0.0/0\nallow net 8.8.8.0/24\nblock net 2002::/16",
+            &["newly denied: GET https://elsewhere.example/ at 2002:808:800::"],
+        ),
     ];
     for (before, after, expected) in rows {
         let found = differences(&compile(before, ""), &compile(after, ""));
@@ -115,8 +147,20 @@ fn lists_are_compared_by_what_they_hold() {
         [
             "newly allowed: GET https://a.test/",
             "newly denied: GET https://any.c.test/",
-            "newly denied: GET https://c.test/",
         ]
+    );
+    // The names of a list are one rule.
+    let name = |n| format!("n{n}.test\n");
+    let names: String = (0..5_000).map(name).collect();
+    let found = differences(&compile(text, ""), &compile(text, &names));
+    let shown: Vec<_> = found.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        shown,
+        [concat!(
+            "newly denied: GET https://n0.test/ (and 4999 more alike)\n",
+            "  before: allow: no rule covers it and the default is allow\n",
+            "  after:  deny: rule `block n0.test` (l:1:1)\n",
+        )]
     );
 }
 

@@ -1,4 +1,4 @@
-//! Networks: the engine's trie beside other tries and a table with a place for every /24.
+//! Networks: the engine's trie beside other tries, sorted ranges, and a table with a place for every /24.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -74,6 +74,72 @@ impl Dir24 {
     }
 }
 
+/// Disjoint ranges in order, each with the network that is the smallest around it, and where those of each /16
+/// start: looked up by halving.
+struct Ranges {
+    starts: Vec<u32>,
+    values: Vec<u32>,
+    index: Vec<u32>,
+}
+
+impl Ranges {
+    const NONE: u32 = u32::MAX;
+
+    fn new(nets: &[Ipv4Net]) -> Self {
+        let mut order: Vec<(Ipv4Net, u32)> = nets.iter().copied().zip(0..).collect();
+        order.sort_unstable();
+        let mut table = Self {
+            starts: vec![0],
+            values: vec![Self::NONE],
+            index: Vec::new(),
+        };
+        // Networks around the place that is being filled, the smallest last.
+        let mut around: Vec<(u64, u32)> = Vec::new();
+        for (net, value) in order {
+            let start = u64::from(net.network().to_bits());
+            table.close(&mut around, start);
+            table.begin(start, value);
+            around.push((u64::from(net.broadcast().to_bits()) + 1, value));
+        }
+        table.close(&mut around, 1 << 32);
+        let first_in = |high: u32| table.starts.partition_point(|start| start >> 16 < high);
+        table.index = (0..=1 << 16).map(|high| first_in(high) as u32).collect();
+        table
+    }
+
+    /// Ends the networks that end before or at `until`.
+    fn close(&mut self, around: &mut Vec<(u64, u32)>, until: u64) {
+        while let Some((end, _)) = around.pop_if(|(end, _)| *end <= until) {
+            let value = around.last().map_or(Self::NONE, |(_, value)| *value);
+            self.begin(end, value);
+        }
+    }
+
+    fn begin(&mut self, start: u64, value: u32) {
+        let Ok(start) = u32::try_from(start) else {
+            return;
+        };
+        if self.starts.last() == Some(&start) {
+            self.starts.pop();
+            self.values.pop();
+        }
+        self.starts.push(start);
+        self.values.push(value);
+    }
+
+    fn longest(&self, addr: u32) -> Option<u32> {
+        let high = (addr >> 16) as usize;
+        let (first, last) = (self.index[high] as usize, self.index[high + 1] as usize);
+        let within = self.starts[first..last].partition_point(|start| *start <= addr);
+        let value = self.values[first + within - 1];
+        (value != Self::NONE).then_some(value)
+    }
+
+    fn bytes(&self) -> usize {
+        4 * (self.starts.len() + self.values.len() + self.index.len())
+    }
+}
+
 /// Half inside some network, half anywhere.
 fn questions(nets: &[Ipv4Net]) -> Vec<Ipv4Addr> {
     let mut rng = Rng::with_seed(0xadd4);
@@ -123,6 +189,10 @@ pub fn compare(corpus: &Corpus, count: usize) -> Table {
         table.len().0 as u64
     });
     built("ip_network_table", resident() - after, time);
+    let mut ranges = None;
+    let (time, _) = timed(|| ranges.insert(Ranges::new(&nets)).bytes() as u64);
+    let ranges = ranges.expect("just made");
+    built("ranges by /16, halving", ranges.bytes() as f64, time);
     let mut dir = None;
     let (time, _) = timed(|| dir.insert(Dir24::new(&nets)).bytes() as u64);
     let dir = dir.expect("just made");
@@ -140,6 +210,11 @@ pub fn compare(corpus: &Corpus, count: usize) -> Table {
         assert_eq!(
             mine,
             table.longest_match_ipv4(*addr).map(|(_, at)| *at as usize),
+            "{addr}"
+        );
+        assert_eq!(
+            mine,
+            ranges.longest(addr.to_bits()).map(|at| at as usize),
             "{addr}"
         );
         inside += usize::from(mine.is_some());
@@ -170,6 +245,15 @@ pub fn compare(corpus: &Corpus, count: usize) -> Table {
                     .iter()
                     .filter_map(|addr| table.longest_match_ipv4(*addr));
                 found.map(|(_, at)| u64::from(*at)).sum()
+            }),
+        },
+        Contestant {
+            name: "ranges by /16, halving",
+            work: Box::new(|| {
+                let found = addrs
+                    .iter()
+                    .filter_map(|addr| ranges.longest(addr.to_bits()));
+                found.map(u64::from).sum()
             }),
         },
         Contestant {

@@ -1,6 +1,11 @@
 //! Classes of addresses.
 
-use crate::{Effect, Net, Policy, special};
+use crate::{
+    Effect, Net, Policy,
+    embedded::{embedding, judged},
+    special,
+};
+use ipnet::{IpNet, Ipv6Net};
 use std::{
     collections::{BTreeSet, HashSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -19,26 +24,56 @@ const KNOWN: [&str; 5] = [
 
 /// One address of each class that rules about networks tell apart: the ends of each network and what lies beside
 /// them. Networks that both policies have matter where they overlap one that only one of them has.
+///
+/// The ends of a network whose addresses all embed others embed 0.0.0.0 and 255.255.255.255, which every policy
+/// blocks, so such networks have witnesses that embed the others' witnesses.
 pub(super) fn classes(before: &Policy, after: &Policy) -> Vec<IpAddr> {
     let [first, second] = [before, after].map(nets);
     let differing: Vec<Net> = first.symmetric_difference(&second).map(net).collect();
     let common = first.intersection(&second).map(net);
     let (near, far): (Vec<_>, Vec<_>) =
         common.partition(|net| differing.iter().any(|other| other.overlaps(*net)));
-    let nets = differing
+    let nets: Vec<Net> = differing
         .iter()
         .copied()
         .chain(near)
-        .chain(far.into_iter().take(COMMON));
-    let all: BTreeSet<_> = nets.flat_map(ends).chain(special::metadata()).collect();
+        .chain(far.into_iter().take(COMMON))
+        .collect();
+    let all = nets.iter().copied().flat_map(ends);
+    let all: BTreeSet<_> = all.chain(special::metadata()).collect();
     // Those that people know come first, to be the witnesses of their classes.
     let known = KNOWN.into_iter().filter_map(|text| text.parse().ok());
+    let plain: Vec<IpAddr> = known.chain(all).collect();
+    let inner = || plain.iter().filter_map(v4).take(COMMON);
+    let embedding = nets.iter().filter_map(embeds).flat_map(|net| {
+        let inside = inner().flat_map(move |v4| embedding(net.network(), v4));
+        inside
+            .filter(move |addr| net.contains(addr))
+            .map(IpAddr::V6)
+    });
     let mut seen = HashSet::new();
-    known
-        .chain(all)
+    plain
+        .iter()
+        .copied()
+        .chain(embedding)
         .map(|addr: IpAddr| addr.to_canonical())
         .filter(|addr| seen.insert(*addr))
         .collect()
+}
+
+fn v4(addr: &IpAddr) -> Option<Ipv4Addr> {
+    match addr {
+        IpAddr::V4(v4) => Some(*v4),
+        IpAddr::V6(_) => None,
+    }
+}
+
+/// A network whose addresses embed others.
+fn embeds(net: &Net) -> Option<Ipv6Net> {
+    match net.as_ipnet() {
+        IpNet::V6(v6) => Some(v6).filter(|net| judged(IpAddr::V6(net.network())).count() > 1),
+        IpNet::V4(_) => None,
+    }
 }
 
 fn nets(policy: &Policy) -> HashSet<Effect> {

@@ -1,6 +1,8 @@
 //! Classes of hosts.
 
-use crate::{Effect, Host, HostName, HostPattern, HostScope, Policy, language::listed_patterns};
+use crate::{
+    Effect, Host, HostName, HostPattern, HostScope, Policy, embedded, language::listed_patterns,
+};
 use std::{
     collections::{BTreeSet, HashSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -8,24 +10,30 @@ use std::{
 
 /// One host of each class that the rules of either policy tell apart.
 ///
-/// A name that no rule names is in the class of the longest name of a rule above it, so beside every such name a
-/// fresh one directly below it stands for all the others below it.
+/// A name that no rule names is in the class of the longest name above it whose rule is about what is below, so
+/// beside every such name a fresh one directly below it stands for all the others below it.
 pub(super) fn classes(before: &Policy, after: &Policy, addrs: &[IpAddr]) -> Vec<Host> {
-    let mut names: BTreeSet<HostName> = BTreeSet::new();
+    let mut names: Vec<HostName> = Vec::new();
+    let mut above: Vec<HostName> = Vec::new();
     let mut literals: BTreeSet<IpAddr> = addrs.iter().copied().collect();
     let scopes = patterns(before).chain(patterns(after)).map(|p| p.scope);
     for scope in scopes.chain(listed(before, after).map(|p| p.scope)) {
         match scope {
-            HostScope::Exact(Host::Name(name)) | HostScope::Below(name) => {
-                names.insert(name);
+            HostScope::Exact(Host::Name(name)) => names.push(name),
+            HostScope::Below(name) => {
+                above.push(name.clone());
+                names.push(name);
             }
-            HostScope::Exact(Host::Addr(addr)) => {
-                literals.extend(around(addr));
-            }
+            HostScope::Exact(Host::Addr(addr)) => literals.extend(around(addr)),
             HostScope::Any => {}
         }
     }
-    let below = names.iter().filter_map(|name| fresh_below(name, &names));
+    // COST: a million listed names sort in a second, and take several in a tree.
+    for names in [&mut names, &mut above] {
+        names.sort_unstable();
+        names.dedup();
+    }
+    let below = above.iter().filter_map(|name| fresh_below(name, &names));
     let fresh: Vec<_> = below.chain(fresh_elsewhere(&names)).collect();
     let names = fresh.into_iter().chain(names).map(Host::Name);
     let fresh = [
@@ -38,16 +46,12 @@ pub(super) fn classes(before: &Policy, after: &Policy, addrs: &[IpAddr]) -> Vec<
 
 /// An address, and addresses in which it is embedded: a block of it blocks them.
 fn around(addr: IpAddr) -> impl Iterator<Item = IpAddr> {
-    let embedding = match addr {
-        IpAddr::V4(v4) => {
-            let low = u128::from(v4.to_bits());
-            let nat64 = 0x0064_ff9b_u128 << 96 | low;
-            let six_to_four = 0x2002_u128 << 112 | low << 80;
-            [nat64, six_to_four].map(|bits| Some(Ipv6Addr::from_bits(bits).into()))
-        }
-        IpAddr::V6(_) => [None, None],
+    let inner = match addr {
+        IpAddr::V4(v4) => Some(v4),
+        IpAddr::V6(_) => None,
     };
-    std::iter::once(addr).chain(embedding.into_iter().flatten())
+    let embedding = inner.into_iter().flat_map(embedded::forms);
+    std::iter::once(addr).chain(embedding.map(IpAddr::V6))
 }
 
 fn patterns(policy: &Policy) -> impl Iterator<Item = HostPattern> {
@@ -81,8 +85,8 @@ fn listed(before: &Policy, after: &Policy) -> impl Iterator<Item = HostPattern> 
     found.into_iter().flatten()
 }
 
-/// A name directly below `name` that no rule names.
-fn fresh_below(name: &HostName, taken: &BTreeSet<HostName>) -> Option<HostName> {
+/// A name directly below `name` that no rule names; `taken` is sorted.
+fn fresh_below(name: &HostName, taken: &[HostName]) -> Option<HostName> {
     let labels = (0..).map(|n| match n {
         0 => "any".to_owned(),
         n => format!("any-{n}"),
@@ -90,20 +94,19 @@ fn fresh_below(name: &HostName, taken: &BTreeSet<HostName>) -> Option<HostName> 
     labels
         .take(taken.len() + 1)
         .filter_map(|label| HostName::parse(&format!("{label}.{name}")).ok())
-        .find(|fresh| !taken.contains(fresh))
+        .find(|fresh| taken.binary_search(fresh).is_err())
 }
 
 /// A name that lies below none that a rule names.
-fn fresh_elsewhere(taken: &BTreeSet<HostName>) -> Option<HostName> {
+fn fresh_elsewhere(taken: &[HostName]) -> Option<HostName> {
     let tops = ["example", "invalid", "test"].map(str::to_owned);
     let tops = tops
         .into_iter()
         .chain((0..).map(|n| format!("nowhere-{n}")));
+    let free = |name: &HostName| taken.binary_search(name).is_err();
     let clear = |fresh: &HostName| {
-        !taken.contains(fresh)
-            && fresh
-                .parents()
-                .all(|parent| HostName::parse(parent).is_ok_and(|parent| !taken.contains(&parent)))
+        let mut parents = fresh.parents();
+        free(fresh) && parents.all(|parent| HostName::parse(parent).is_ok_and(|name| free(&name)))
     };
     tops.take(taken.len() + 4)
         .filter_map(|top| HostName::parse(&format!("elsewhere.{top}")).ok())

@@ -1,6 +1,6 @@
 //! Classes of paths.
 
-use crate::path::{PathPattern, Segment};
+use crate::path::{PathPattern, RequestPath, Segment};
 use std::collections::{BTreeSet, HashSet};
 
 /// More classes than rules that people write for one host have.
@@ -9,80 +9,156 @@ const MOST: usize = 4096;
 /// One path of each class that the patterns tell apart.
 ///
 /// The patterns together are an automaton that reads a path segment by segment; every state it can be in is a
-/// class, and the first path that leads there stands for it.
+/// class, and the first path that leads there stands for it. A path with `%2F` or `;` is read in both ways.
 pub(super) fn classes(patterns: &[&PathPattern]) -> Vec<String> {
     let fresh = fresh(patterns);
-    let start: State = (0..patterns.len()).map(|n| (n, 0)).collect();
+    // Where no pattern spells such a segment out, the verdict on both readings is that on two plain paths, so
+    // policies that differ on it differ on a plain one.
+    let ambiguous = literals(patterns).any(is_ambiguous);
     let mut seen: HashSet<State> = HashSet::new();
     let mut paths = Vec::new();
-    let mut open = vec![(start, String::new())];
-    while let Some((state, prefix)) = open.pop() {
-        for part in choices(patterns, &state, &fresh) {
-            let next = step(patterns, &state, part);
-            let path = format!("{prefix}/{part}");
-            if paths.len() < MOST && seen.insert(next.clone()) {
+    let mut open = vec![String::new()];
+    while let Some(prefix) = open.pop() {
+        for path in longer(patterns, &prefix, &fresh, ambiguous) {
+            let Some(state) = State::of(patterns, &path) else {
+                continue;
+            };
+            if paths.len() < MOST && seen.insert(state) {
                 paths.push(path.clone());
                 // An empty segment is the last one of a canonical path.
-                if !part.is_empty() {
-                    open.push((next, path));
+                if !path.ends_with('/') {
+                    open.push(path);
                 }
             }
+        }
+    }
+    // People understand plain witnesses best.
+    paths.sort_by_key(|path| is_ambiguous(path));
+    paths
+}
+
+/// The pattern, how many of its segments are read, and whether all that can be read in two ways was spelled out in
+/// it. One past the end, of a `**`, stays.
+type Fits = BTreeSet<(usize, usize, bool)>;
+
+/// What is known of a path once it is read.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct State {
+    plain: Fits,
+    other: Option<Fits>,
+    /// No more may follow an empty segment, and whether `%2F` may follow decides what can be reached.
+    ended: (bool, bool),
+}
+
+impl State {
+    /// `None` for a path that no server should be asked for.
+    fn of(patterns: &[&PathPattern], path: &str) -> Option<Self> {
+        let read = RequestPath::parse(path).ok()?;
+        Some(Self {
+            plain: fits(patterns, read.as_str()),
+            other: read.other_reading().map(|other| fits(patterns, other)),
+            ended: (path.ends_with('/'), ends_open(path)),
+        })
+    }
+}
+
+fn fits(patterns: &[&PathPattern], path: &str) -> Fits {
+    let start = (0..patterns.len()).map(|n| (n, 0, true)).collect();
+    let parts = path.split('/').skip(1);
+    parts.fold(start, |fits, part| step(patterns, &fits, part))
+}
+
+fn step(patterns: &[&PathPattern], fits: &Fits, part: &str) -> Fits {
+    let moved = fits.iter().filter_map(|(n, at, spelled)| {
+        let segments = patterns.get(*n)?.segments();
+        let unspelled = *spelled && !is_ambiguous(part);
+        if *at > segments.len() {
+            return Some((*n, *at, unspelled));
+        }
+        match segments.get(*at)? {
+            Segment::Literal(literal) => (**literal == *part).then_some((*n, at + 1, *spelled)),
+            Segment::One => (!part.is_empty()).then_some((*n, at + 1, unspelled)),
+            Segment::Rest => Some((*n, segments.len() + 1, unspelled)),
+        }
+    });
+    moved.collect()
+}
+
+/// Paths that go on from `prefix` in every way that may make a difference.
+fn longer(patterns: &[&PathPattern], prefix: &str, fresh: &str, ambiguous: bool) -> Vec<String> {
+    let read = |path: &str| RequestPath::parse(path).ok();
+    let next = |path: &str| following(patterns, &fits(patterns, path.trim_end_matches('/')));
+    let plain = next(prefix);
+    let other = match read(prefix) {
+        Some(path) => path.other_reading().map_or_else(|| plain.clone(), next),
+        None => plain.clone(),
+    };
+    let parts = plain.iter().chain(&other).copied().chain([fresh, ""]);
+    let parts: BTreeSet<&str> = parts.collect();
+    let mut paths: Vec<String> = parts
+        .iter()
+        .map(|part| format!("{prefix}/{part}"))
+        .collect();
+    if ambiguous {
+        let single = || {
+            other
+                .iter()
+                .copied()
+                .chain([fresh])
+                .filter(|part| !is_ambiguous(part))
+        };
+        paths.extend(single().map(|part| format!("{prefix}/{part};{fresh}")));
+        if ends_open(prefix) {
+            paths.extend(single().map(|part| format!("{prefix}%2F{part}")));
         }
     }
     paths
 }
 
-/// Patterns that still fit, and how many of their segments are read. One past the end, of a `**`, stays.
-type State = BTreeSet<(usize, usize)>;
-
-fn choices<'a>(patterns: &[&'a PathPattern], state: &State, fresh: &'a str) -> BTreeSet<&'a str> {
-    let literals =
-        state
-            .iter()
-            .filter_map(|(n, at)| match patterns.get(*n)?.segments().get(*at)? {
-                Segment::Literal(literal) => Some(&**literal),
-                Segment::One | Segment::Rest => None,
-            });
-    literals.chain([fresh, ""]).collect()
-}
-
-fn step(patterns: &[&PathPattern], state: &State, part: &str) -> State {
-    let moved = state.iter().filter_map(|(n, at)| {
-        let segments = patterns.get(*n)?.segments();
-        if *at > segments.len() {
-            return Some((*n, *at));
-        }
-        match segments.get(*at)? {
-            Segment::Literal(literal) => (**literal == *part).then_some((*n, at + 1)),
-            Segment::One => (!part.is_empty()).then_some((*n, at + 1)),
-            Segment::Rest => Some((*n, segments.len() + 1)),
-        }
-    });
-    // Which empty or full last segment it was matters to nobody, but no more may follow an empty one.
-    let mut next: State = moved.collect();
-    if part.is_empty() {
-        next.insert((usize::MAX, 0));
-    }
-    next
-}
-
-/// A segment that no pattern has.
-fn fresh(patterns: &[&PathPattern]) -> String {
-    let literals: HashSet<&str> = patterns
+/// The literal segments that come next in patterns that fit so far.
+fn following<'p>(patterns: &[&'p PathPattern], fits: &Fits) -> BTreeSet<&'p str> {
+    let next = fits
         .iter()
-        .flat_map(|pattern| pattern.segments())
-        .filter_map(|segment| match segment {
-            Segment::Literal(literal) => Some(&**literal),
-            Segment::One | Segment::Rest => None,
-        })
-        .collect();
+        .filter_map(|(n, at, _)| patterns.get(*n)?.segments().get(*at));
+    next.filter_map(literal).collect()
+}
+
+/// Whether the last segment has two readings as it is, so that `%2F` after it changes only the other one.
+fn ends_open(path: &str) -> bool {
+    path.rsplit('/')
+        .next()
+        .is_some_and(|last| last.contains(';'))
+}
+
+/// Whether a segment or path has two readings.
+fn is_ambiguous(text: &str) -> bool {
+    text.contains("%2F") || text.contains(';')
+}
+
+fn literal(segment: &Segment) -> Option<&str> {
+    match segment {
+        Segment::Literal(literal) => Some(literal),
+        Segment::One | Segment::Rest => None,
+    }
+}
+
+fn literals<'p>(patterns: &[&'p PathPattern]) -> impl Iterator<Item = &'p str> {
+    let segments = patterns.iter().flat_map(|pattern| pattern.segments());
+    segments.filter_map(literal)
+}
+
+/// A segment that no pattern has, nor a part of one.
+fn fresh(patterns: &[&PathPattern]) -> String {
+    let literals: Vec<&str> = literals(patterns).collect();
     let names = (0..).map(|n| match n {
         0 => "x".to_owned(),
         n => format!("x{n}"),
     });
-    let mut names = names.take(literals.len() + 1);
+    // Each letter of a literal is the end of one of these names at most.
+    let letters: usize = literals.iter().map(|literal| literal.len()).sum();
     names
-        .find(|name| !literals.contains(name.as_str()))
+        .take(letters + 1)
+        .find(|name| !literals.iter().any(|literal| literal.contains(name)))
         .unwrap_or_default()
 }
 
@@ -144,5 +220,52 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// The same for paths that are read in two ways: the readings are covered by the same patterns, and those that
+    /// cover the plain one spell it out or do not.
+    #[test]
+    fn no_path_of_two_readings_is_in_a_class_of_its_own() {
+        let mut rng = Rng::with_seed(42);
+        let words = ["a", "b", "*", "a;v", "b%2Fa"];
+        let parts = ["a", "b", "c", "a;v", "b;w", "c;w", "b%2Fa", "a;w%2Fb"];
+        let mut ambiguous = 0;
+        for _ in 0..300 {
+            let patterns: Vec<_> = (0..rng.usize(1..4))
+                .map(|_| {
+                    let mut text = String::new();
+                    for _ in 0..rng.usize(1..4) {
+                        text = format!("{text}/{}", rng.choice(words).unwrap());
+                    }
+                    text += *rng.choice(&["", "/", "/**"]).unwrap();
+                    PathPattern::parse(&text).unwrap()
+                })
+                .collect();
+            let patterns: Vec<_> = patterns.iter().collect();
+            if !literals(&patterns).any(is_ambiguous) {
+                continue;
+            }
+            let class = |path: &str| {
+                let read = RequestPath::parse(path).unwrap();
+                let (plain, other) = (read.as_str(), read.other_reading());
+                let each = patterns.iter().map(|pattern| {
+                    let covers = pattern.covers(plain);
+                    let spelled = covers && pattern.spells_out(plain);
+                    (covers, spelled, other.map(|other| pattern.covers(other)))
+                });
+                each.collect::<Vec<_>>()
+            };
+            let found: HashSet<_> = classes(&patterns).iter().map(|path| class(path)).collect();
+            for _ in 0..50 {
+                let mut path = String::new();
+                for _ in 0..rng.usize(1..4) {
+                    path = format!("{path}/{}", rng.choice(parts).unwrap());
+                }
+                path += *rng.choice(&["", "/"]).unwrap();
+                ambiguous += usize::from(is_ambiguous(&path));
+                assert!(found.contains(&class(&path)), "{path} under {patterns:?}");
+            }
+        }
+        assert!(ambiguous > 1_000, "{ambiguous}");
     }
 }

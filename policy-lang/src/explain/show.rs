@@ -78,6 +78,9 @@ impl fmt::Display for CredentialExplanation {
             write!(f, " on {path}")?;
         }
         write!(f, " ({})", self.origin)?;
+        if self.if_handed {
+            f.write_str(", where the proxy is given it")?;
+        }
         match self.applies {
             Some(false) => f.write_str(": not for this path"),
             Some(true) | None => Ok(()),

@@ -1,19 +1,12 @@
 //! From files to the model: sets looked up, lists and includes read through the caller.
 
-use super::{
-    Error, Problem,
-    ast::*,
-    enforce::unenforceable,
-    list::{self, ListEntry, Meaning},
-    terms::InjectItem,
-    value::nearest,
-};
+mod lists;
+
+use super::{Error, Problem, ast::*, enforce::unenforceable, terms::InjectItem, value::nearest};
 use crate::{
-    Action, Effect, HostPattern, HostScope, Origin, Policy, Port, Position, Rule, RuleId,
-    matcher::{Kind, ListTable, ListedName},
+    Action, Effect, HostPattern, HostScope, Origin, Policy, Port, Position, Rule,
     model::{Budget, Expectation, Injection, Limit, Model},
     position::Lines,
-    suffix::is_public_suffix,
     warning::{Warning, WarningKind},
 };
 use std::{
@@ -48,9 +41,6 @@ pub type Loader<'l> = dyn FnMut(FileKind, &str, &str) -> Result<Source, String> 
 pub fn no_files(_: FileKind, _: &str, _: &str) -> Result<Source, String> {
     Err("files cannot be included here".into())
 }
-
-/// Entries of a list that are no patterns are warned about up to this number.
-const LIST_WARNINGS: usize = 20;
 
 /// Collects the model of a policy from its files.
 pub(crate) struct Gatherer<'g, 'l> {
@@ -317,87 +307,6 @@ impl<'g, 'l> Gatherer<'g, 'l> {
         });
     }
 
-    fn list(&mut self, rule: &RuleItem, name: &str, place: &Place<'_>) {
-        let source = match (self.loader)(FileKind::List, name, place.source) {
-            Ok(source) => source,
-            Err(reason) => {
-                let (name, reason) = (name.into(), reason.into());
-                let problem = Problem::Unreadable { name, reason };
-                return self.errors.push(place.error(rule.subject.span, problem));
-            }
-        };
-        self.list_bytes += source.text.len() + 1;
-        if self.list_bytes > RuleId::LIST_BYTES {
-            let (name, reason) = (
-                name.into(),
-                "all lists together have more than 512 MiB".into(),
-            );
-            let problem = Problem::Unreadable { name, reason };
-            return self.errors.push(place.error(rule.subject.span, problem));
-        }
-        let names = self.names(rule, &source);
-        let lists = match rule.verb {
-            Verb::Allow | Verb::Block => &mut self.model.lists,
-            Verb::Bypass => &mut self.model.bypass_lists,
-        };
-        lists.push(ListTable::new(
-            self.model.key,
-            rule.verb.action(),
-            source.name,
-            source.text,
-            &names,
-        ));
-    }
-
-    /// The canonical names of a list; what else it holds becomes rules and warnings.
-    fn names(&mut self, rule: &RuleItem, source: &Source) -> Vec<ListedName> {
-        let mut names = Vec::new();
-        let mut bad = 0;
-        list::each_entry(&source.text, |entry| {
-            let text = || entry.text.into();
-            match &entry.meaning {
-                Meaning::Name(name) => {
-                    let listed = name.of(&source.text);
-                    if let Some(kind) = broad(rule.verb, listed, name.kind, entry.text) {
-                        self.warn_of_list(source, &entry, kind);
-                    }
-                    names.push(*name);
-                }
-                Meaning::Patterns(patterns) => {
-                    for pattern in patterns {
-                        let at = position(&source.text, &entry);
-                        let source = source.name.clone();
-                        self.push(rule, pattern, text(), Origin::File { source, at });
-                    }
-                }
-                Meaning::Bad => {
-                    bad += 1;
-                    if bad <= LIST_WARNINGS {
-                        let kind = WarningKind::BadListEntry { text: text() };
-                        self.warn_of_list(source, &entry, kind);
-                    }
-                }
-            }
-        });
-        if bad > LIST_WARNINGS {
-            let count = bad - LIST_WARNINGS;
-            self.warnings.push(Warning {
-                source_name: source.name.clone(),
-                at: Position::START,
-                kind: WarningKind::MoreBadListEntries { count },
-            });
-        }
-        names
-    }
-
-    fn warn_of_list(&mut self, source: &Source, entry: &ListEntry<'_>, kind: WarningKind) {
-        self.warnings.push(Warning {
-            source_name: source.name.clone(),
-            at: position(&source.text, entry),
-            kind,
-        });
-    }
-
     fn inject(&mut self, inject: &InjectItem, origin: Origin, place: &Place<'_>) {
         let Spanned { value, span } = &inject.pattern;
         let boxed = || Box::new(value.clone());
@@ -439,30 +348,6 @@ impl<'g, 'l> Gatherer<'g, 'l> {
             true => Ok((Policy::new(self.model), self.warnings)),
             false => Err(self.errors),
         }
-    }
-}
-
-/// What is wrong with a listed name and all below it. A block may be as broad as it likes but for a whole
-/// top-level domain, which is rather a slip.
-fn broad(verb: Verb, name: &str, kind: Kind, text: &str) -> Option<WarningKind> {
-    let text = || text.into();
-    match (kind, name.contains('.'), verb) {
-        (Kind::Exact, _, _) => None,
-        (_, false, _) => Some(WarningKind::ListedTopLevel { text: text() }),
-        (_, true, Verb::Allow | Verb::Bypass) if is_public_suffix(name) => {
-            Some(WarningKind::ListedPublicSuffix { text: text() })
-        }
-        _ => None,
-    }
-}
-
-/// Where a word of a list stands.
-fn position(text: &str, entry: &ListEntry<'_>) -> Position {
-    let before = text.get(..entry.offset).unwrap_or("");
-    let in_line = before.rsplit('\n').next().unwrap_or("").chars().count();
-    Position {
-        line: entry.line,
-        column: u32::try_from(in_line + 1).unwrap_or(u32::MAX),
     }
 }
 

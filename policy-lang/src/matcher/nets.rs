@@ -1,7 +1,8 @@
 //! CIDR rules by network, the longest prefix first.
 
-use super::prefixes::{Prefix, Prefixes};
+use super::prefixes::Prefixes;
 use crate::{Action, Net, RuleId};
+use ipnet::IpNet;
 use std::net::IpAddr;
 
 /// Whose word counts when two rules are about the same network.
@@ -19,10 +20,10 @@ pub(crate) enum Author {
 pub(crate) type NetRule = (RuleId, Action, Net, Author);
 
 /// CIDR rules by network. The families never mix.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct NetTable {
-    v4: Prefixes,
-    v6: Prefixes,
+    v4: Prefixes<u32>,
+    v6: Prefixes<u128>,
 }
 
 impl NetTable {
@@ -31,12 +32,19 @@ impl NetTable {
         // Of the rules about one network the first is stored: that of the first author, and of his first.
         rules.sort_by_key(|(_, _, net, author)| (*net, *author));
         rules.dedup_by_key(|(_, _, net, _)| *net);
-        let (v4, v6): (Vec<_>, Vec<_>) = rules
-            .into_iter()
-            .partition(|(_, _, net, _)| net.as_ipnet().addr().is_ipv4());
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for (rule, action, net, _) in rules {
+            let Some(value) = value(rule, action) else {
+                continue;
+            };
+            match net.as_ipnet() {
+                IpNet::V4(net) => v4.push((net.network().to_bits(), net.prefix_len(), value)),
+                IpNet::V6(net) => v6.push((net.network().to_bits(), net.prefix_len(), value)),
+            }
+        }
         Self {
-            v4: Prefixes::new(v4.iter().filter_map(prefix).collect()),
-            v6: Prefixes::new(v6.iter().filter_map(prefix).collect()),
+            v4: Prefixes::new(v4),
+            v6: Prefixes::new(v6),
         }
     }
 
@@ -44,7 +52,7 @@ impl NetTable {
     #[inline]
     pub(crate) fn longest(&self, addr: IpAddr) -> Option<(RuleId, Action)> {
         let value = match addr {
-            IpAddr::V4(v4) => self.v4.longest(u128::from(v4.to_bits()) << 96),
+            IpAddr::V4(v4) => self.v4.longest(v4.to_bits()),
             IpAddr::V6(v6) => self.v6.longest(v6.to_bits()),
         };
         let rule = RuleId((value >> 1).checked_sub(1)?);
@@ -62,11 +70,7 @@ impl NetTable {
 
 /// What stands for a rule: its number and one, and whether it allows. More rules than numbers, half a billion, do
 /// not fit into memory.
-fn prefix((rule, action, net, _): &NetRule) -> Option<Prefix> {
-    let value = rule.0.checked_add(1).filter(|number| *number < 1 << 30)? << 1;
-    let bits = match net.as_ipnet().addr() {
-        IpAddr::V4(v4) => u128::from(v4.to_bits()) << 96,
-        IpAddr::V6(v6) => v6.to_bits(),
-    };
-    Some((bits, net.prefix_len(), value | u32::from(action.is_allow())))
+fn value(rule: RuleId, action: Action) -> Option<u32> {
+    let number = rule.0.checked_add(1).filter(|number| *number < 1 << 30)?;
+    Some(number << 1 | u32::from(action.is_allow()))
 }

@@ -34,7 +34,7 @@ pub(crate) use strip::is_credential;
 pub use handed::{Handed, Handover};
 pub use logins::Login;
 pub(crate) use logins::Logins;
-pub use services::{Form, SERVICES, Service, service_of};
+pub use services::{Form, SERVICES, Service, built_in, service_of};
 
 /// A credential that is in force, by name only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,7 +68,7 @@ struct Held {
 
 impl Held {
     fn new(handed: Handed) -> Arc<Self> {
-        let services = services::Active::new(&handed);
+        let services = services::Active::new(|name| handed.get(name).is_some());
         Arc::new(Self { handed, services })
     }
 }

@@ -3,8 +3,6 @@
 use policy_lang::language::{File, no_files};
 use policy_lang::{Injection, Policy, Target};
 
-use super::handed::Handed;
-
 /// A service, its hosts, and how it wants to be told who calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Service {
@@ -166,10 +164,11 @@ pub(super) struct Active {
 }
 
 impl Active {
-    pub(super) fn new(handed: &Handed) -> Self {
+    /// With the services of which a variable is set.
+    pub(super) fn new(is_set: impl Fn(&str) -> bool) -> Self {
         let lines: Vec<_> = SERVICES
             .iter()
-            .flat_map(|service| lines(service, handed))
+            .flat_map(|service| lines(service, &is_set))
             .collect();
         let text = lines.concat();
         // The table is fixed and a test compiles all of it; what did not compile would set nothing.
@@ -192,11 +191,18 @@ impl Active {
     }
 }
 
-fn lines(service: &Service, handed: &Handed) -> Vec<String> {
-    let set = service
-        .variables
-        .iter()
-        .find(|name| handed.get(name).is_some());
+/// What the table sets on requests to `target`, where `is_set` tells the variables that a proxy was given.
+///
+/// Nothing where a line of `policy` is about the target: then the table is not asked.
+pub fn built_in(policy: &Policy, target: &Target, is_set: impl Fn(&str) -> bool) -> Vec<Injection> {
+    match policy.injections(target).next() {
+        Some(_) => Vec::new(),
+        None => Active::new(is_set).on(target).cloned().collect(),
+    }
+}
+
+fn lines(service: &Service, is_set: impl Fn(&str) -> bool) -> Vec<String> {
+    let set = service.variables.iter().find(|name| is_set(name));
     let Some(variable) = set else {
         return Vec::new();
     };
@@ -210,11 +216,9 @@ mod tests {
 
     #[test]
     fn every_line_of_the_table_compiles() {
-        let all = SERVICES.iter().flat_map(|service| service.variables);
-        let handed: Handed = all.map(|name| ((*name).into(), "x".into())).collect();
         let hosts: usize = SERVICES.iter().map(|service| service.hosts.len()).sum();
-        assert_eq!(Active::new(&handed).all().len(), hosts);
-        assert_eq!(Active::new(&Handed::default()).all(), []);
+        assert_eq!(Active::new(|_| true).all().len(), hosts);
+        assert_eq!(Active::new(|_| false).all(), []);
     }
 
     #[test]
@@ -224,8 +228,7 @@ mod tests {
             (&["GITHUB_TOKEN", "GH_TOKEN"], "env GH_TOKEN"),
         ];
         for (set, expected) in rows {
-            let handed = set.iter().map(|name| ((*name).into(), "x".into()));
-            let active = Active::new(&handed.collect());
+            let active = Active::new(|name| set.contains(&name));
             let target = Target::parse("api.github.com:443", None).unwrap();
             let from: Vec<_> = active
                 .on(&target)
@@ -234,6 +237,29 @@ mod tests {
             assert_eq!(from, [expected]);
             let plain = Target::parse("api.github.com:80", None).unwrap();
             assert_eq!(active.on(&plain).count(), 0);
+        }
+    }
+
+    #[test]
+    fn a_line_of_the_policy_is_all_there_is_about_its_host() {
+        let target = Target::parse("api.openai.com:443", None).unwrap();
+        let rows = [
+            ("default allow\n", 1),
+            ("inject api.openai.com x-key from env K\n", 0),
+        ];
+        for (text, expected) in rows {
+            let file = File::parse(text, "x").unwrap();
+            let (policy, _) = file.compile(&mut no_files).unwrap();
+            assert_eq!(
+                built_in(&policy, &target, |_| true).len(),
+                expected,
+                "{text}"
+            );
+            assert_eq!(
+                built_in(&policy, &target, |name| name == "K").len(),
+                0,
+                "{text}"
+            );
         }
     }
 }
