@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::Value;
 
 use crate::dns::StubDns;
-use crate::support::Home;
+use crate::image;
+use crate::support::{Home, Ran};
 
 const TEAM: &str = "\
 default deny
@@ -293,6 +294,58 @@ fn an_explanation_resolves_as_the_proxy_does() {
         ran.code == 0 && ran.stdout.contains("not resolved, as asked"),
         "{ran:?}"
     );
+}
+
+#[test]
+fn an_explanation_tells_the_credentials_of_built_in_services() {
+    let home = home();
+    fs::write(
+        home.project().join("own.policy"),
+        "default allow\ninject api.openai.com x-own from env OWN\n",
+    )
+    .unwrap();
+    image::tiny(&home.project());
+    home.ok(&["create", "-t", "./tiny.tar", "--name", "s", "claude", "."]);
+    let anthropic = "credential: header x-api-key from env ANTHROPIC_API_KEY (built in)";
+    let maybe = format!("{anthropic}, where the proxy is given it\n");
+    let anthropic = format!("{anthropic}\n");
+    let (sandbox, own) = (["--sandbox", "s"], ["--config", "own.policy"]);
+    let rows: &[(_, &str, bool, Option<&str>)] = &[
+        (
+            sandbox,
+            "https://api.anthropic.com/v1/x",
+            true,
+            Some(&anthropic),
+        ),
+        // Not set, not TLS, and no service of this agent's.
+        (sandbox, "https://api.anthropic.com/v1/x", false, None),
+        (sandbox, "http://api.anthropic.com/v1/x", true, None),
+        (sandbox, "https://api.openai.com/", true, None),
+        // Whose proxy it is is not known; a line of the policy is all there is about its host.
+        (own, "api.anthropic.com", false, Some(&maybe)),
+        (
+            own,
+            "api.openai.com",
+            true,
+            Some("credential: header x-own from env OWN (own.policy:2:1)\n"),
+        ),
+    ];
+    for (source, url, set, expected) in rows {
+        let mut command = home.command(&["policy", "explain", "--no-resolve"]);
+        command.args(source).arg(url);
+        for variable in ["ANTHROPIC_API_KEY", "OPENAI_API_KEY"] {
+            match set {
+                true => command.env(variable, "secret-of-the-test"),
+                false => command.env_remove(variable),
+            };
+        }
+        let ran = Ran::from(command.output().unwrap());
+        let told: Vec<_> = ran.stdout.split_inclusive('\n').collect();
+        let told = told.iter().filter(|line| line.starts_with("credential"));
+        let told: Vec<_> = told.copied().collect();
+        assert_eq!(told, Vec::from_iter(*expected), "{source:?} {url} {ran:?}");
+        assert!(!ran.stdout.contains("secret-of-the-test"));
+    }
 }
 
 const LOG: &str = concat!(

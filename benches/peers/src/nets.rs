@@ -219,41 +219,34 @@ pub fn compare(corpus: &Corpus, count: usize) -> Table {
         );
         inside += usize::from(mine.is_some());
     }
+    // What is done with an answer must not be a branch that nobody can guess: it is not what is compared.
     let contestants = vec![
         Contestant {
             name: "sandbox",
             work: Box::new(|| {
-                addrs
-                    .iter()
-                    .filter_map(|addr| ours.longest(IpAddr::V4(*addr)))
-                    .sum::<usize>() as u64
+                let found = addrs.iter().map(|addr| ours.longest(IpAddr::V4(*addr)));
+                found.map(|at| at.map_or(0, |at| at as u64)).sum()
             }),
         },
         Contestant {
             name: "prefix-trie",
             work: Box::new(|| {
-                let found = addrs
-                    .iter()
-                    .filter_map(|addr| trie.get_lpm(&Ipv4Net::from(*addr)));
-                found.map(|(_, at)| u64::from(*at)).sum()
+                let found = addrs.iter().map(|addr| trie.get_lpm(&Ipv4Net::from(*addr)));
+                found.map(|at| at.map_or(0, |(_, at)| u64::from(*at))).sum()
             }),
         },
         Contestant {
             name: "ip_network_table",
             work: Box::new(|| {
-                let found = addrs
-                    .iter()
-                    .filter_map(|addr| table.longest_match_ipv4(*addr));
-                found.map(|(_, at)| u64::from(*at)).sum()
+                let found = addrs.iter().map(|addr| table.longest_match_ipv4(*addr));
+                found.map(|at| at.map_or(0, |(_, at)| u64::from(*at))).sum()
             }),
         },
         Contestant {
             name: "ranges by /16, halving",
             work: Box::new(|| {
-                let found = addrs
-                    .iter()
-                    .filter_map(|addr| ranges.longest(addr.to_bits()));
-                found.map(u64::from).sum()
+                let found = addrs.iter().map(|addr| ranges.longest(addr.to_bits()));
+                found.map(|at| at.map_or(0, u64::from)).sum()
             }),
         },
         Contestant {

@@ -58,8 +58,10 @@ impl fmt::Display for Table {
             });
             let ratio = ours.map_or(1.0, |ours| ours.best / taken.best);
             let built = self.build.iter().find(|(name, ..)| *name == taken.name);
-            let built = built.map_or(" | ".to_owned(), |(_, bytes, ms)| {
-                format!("{bytes:.1} | {ms:.0}")
+            let built = built.map_or(" | ".to_owned(), |(_, bytes, ms)| match bytes {
+                // Memory that was free already was used again.
+                ..1.0 => format!("not seen | {ms:.0}"),
+                _ => format!("{bytes:.1} | {ms:.0}"),
             });
             let Taken { name, best, worst } = taken;
             writeln!(

@@ -5,10 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 
 use clap::Args;
-use policy_lang::{Explanation, Host, Port, Target};
+use policy_lang::{CredentialExplanation, Explanation, Host, Port, SecretSource, Target};
+use proxy::admin::Status;
+use proxy::credentials::{Handed, built_in};
 use serde::Serialize;
 
 use super::source::PolicySource;
+use crate::credentials;
 use crate::lifecycle;
 use crate::policy_file;
 use crate::report::{self, Failure, Outcome, USAGE};
@@ -68,12 +71,22 @@ pub(super) fn run(args: &ExplainArgs) -> Outcome {
     let admitted = policy.admit_host(&target).action.is_allow();
     let (addrs, unresolved) = addresses(args, &target, admitted);
     let local = proxy::local_addrs();
-    let explanation = match path_of(&args.target) {
+    let mut explanation = match path_of(&args.target) {
         Some(path) => policy.explain_request(&target, (&args.method, path), &addrs, &local),
         None => policy.explain(&target, &addrs, &local),
     };
+    let proxy = ItsProxy::of(&args.source)?;
+    let built_in = built_in(&policy, &target, |name| proxy.is_handed(name));
+    explanation
+        .credentials
+        .extend(built_in.iter().map(|injection| CredentialExplanation {
+            applies: explanation.request.as_ref().map(|_| true),
+            origin: "built in".to_owned(),
+            if_handed: matches!(proxy, ItsProxy::Unknown),
+            ..CredentialExplanation::from(injection)
+        }));
     let answer = Answer {
-        generation: generation(&args.source, &explanation.policy)?,
+        generation: proxy.generation(&explanation.policy),
         explanation,
         unresolved,
     };
@@ -109,17 +122,48 @@ fn addresses(args: &ExplainArgs, target: &Target, admitted: bool) -> (Vec<IpAddr
     }
 }
 
-/// The generation of the running sandbox's policy, if that is the one explained.
-fn generation(source: &PolicySource, digest: &str) -> Result<Option<u64>, Failure> {
-    let Some(name) = &source.sandbox else {
-        return Ok(None);
-    };
-    let paths = Paths::from_env()?;
-    let sandbox = paths.open(name)?;
-    let status = lifecycle::proxy_status(&paths, &sandbox)?;
-    Ok(status
-        .filter(|status| status.digest == digest)
-        .map(|status| status.generation))
+/// What is known of the proxy that would be asked.
+enum ItsProxy {
+    /// It runs.
+    Running(Box<Status>),
+    /// It would be started with this.
+    Stopped(Handed),
+    /// Whose it is was not said.
+    Unknown,
+}
+
+impl ItsProxy {
+    fn of(source: &PolicySource) -> Result<Self, Failure> {
+        let Some(name) = &source.sandbox else {
+            return Ok(Self::Unknown);
+        };
+        let paths = Paths::from_env()?;
+        let sandbox = paths.open(name)?;
+        Ok(match lifecycle::proxy_status(&paths, &sandbox)? {
+            Some(status) => Self::Running(Box::new(status)),
+            None => Self::Stopped(credentials::of(&sandbox)?),
+        })
+    }
+
+    /// Whether it has the credential in this variable, or may have.
+    fn is_handed(&self, name: &str) -> bool {
+        match self {
+            Self::Running(status) => {
+                let from = SecretSource::Env(name.into()).to_string();
+                status.credentials.iter().any(|active| active.from == from)
+            }
+            Self::Stopped(handed) => handed.names().any(|handed| handed == name),
+            Self::Unknown => true,
+        }
+    }
+
+    /// The generation of its policy, if that is the one explained.
+    fn generation(&self, digest: &str) -> Option<u64> {
+        match self {
+            Self::Running(status) if status.digest == digest => Some(status.generation),
+            Self::Running(_) | Self::Stopped(_) | Self::Unknown => None,
+        }
+    }
 }
 
 impl fmt::Display for Answer {

@@ -31,7 +31,7 @@ struct Path<A> {
     bits: A,
     len: u32,
     /// What an address has that takes another way.
-    outer: u32,
+    outer: Slot,
     /// Where the others go on.
     next: Slot,
 }
@@ -74,7 +74,7 @@ impl<A: Bits> Prefixes<A> {
         self.paths.push(Path {
             bits: *bits,
             len: common,
-            outer,
+            outer: Slot::value(outer),
             next: Slot::value(outer),
         });
         let next = match u32::from(*len) == common {
@@ -130,10 +130,12 @@ impl<A: Bits> Prefixes<A> {
                     let Some(path) = self.paths.get(number) else {
                         return 0;
                     };
-                    if addr.common(path.bits) < path.len {
-                        return path.outer;
-                    }
-                    (slot, depth) = (path.next, path.len);
+                    // Chosen and not branched to: nobody can guess which way it is.
+                    slot = match addr.common(path.bits) < path.len {
+                        true => path.outer,
+                        false => path.next,
+                    };
+                    depth = path.len;
                 }
             }
         }
