@@ -119,8 +119,7 @@ pub fn differences(before: &Policy, after: &Policy) -> Vec<Difference> {
                 continue;
             }
             // Addresses do not depend on the name, only on how it was allowed.
-            let literal = matches!(asked.target.host(), Host::Addr(_));
-            if literal || phases.insert(pair.phase(&asked.target)) {
+            if asked.target.host().is_addr() || phases.insert(pair.phase(&asked.target)) {
                 pair.addresses(&asked, &addrs, &mut found);
             }
         }

@@ -96,6 +96,11 @@ pub enum Host {
 }
 
 impl Host {
+    /// Whether it is an address literal.
+    pub fn is_addr(&self) -> bool {
+        matches!(self, Self::Addr(_))
+    }
+
     /// Reads a host as it stands in an authority: a name, a dotted quad, or IPv6 in brackets.
     pub fn parse(text: &str) -> Result<Self, HostError> {
         match literal(text)? {

@@ -137,4 +137,41 @@ mod tests {
             assert_eq!(net.as_deref(), expected, "{text:?}");
         }
     }
+
+    #[test]
+    fn networks_hold_addresses_and_overlap() {
+        let net = |text| Net::parse(text).unwrap();
+        let rows = [
+            ("10.0.0.0/8", "10.255.255.255", true),
+            ("10.0.0.0/8", "11.0.0.0", false),
+            ("fc00::/7", "fdff::1", true),
+            ("::/0", "1.2.3.4", false),
+        ];
+        for (text, addr, expected) in rows {
+            assert_eq!(
+                net(text).contains(addr.parse().unwrap()),
+                expected,
+                "{text} {addr}"
+            );
+        }
+        let rows = [
+            ("10.0.0.0/8", "10.1.0.0/16", true),
+            ("10.0.0.0/16", "10.1.0.0/16", false),
+            ("0.0.0.0/0", "::/0", false),
+        ];
+        for (left, right, expected) in rows {
+            assert_eq!(net(left).overlaps(net(right)), expected, "{left} {right}");
+            assert_eq!(net(right).overlaps(net(left)), expected, "{right} {left}");
+        }
+        let error = Net::parse("10.0.0").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`10.0.0` is not a network in CIDR notation"
+        );
+        assert!(
+            error
+                .help()
+                .starts_with("write an address and a prefix length")
+        );
+    }
 }

@@ -389,4 +389,58 @@ mod tests {
         let sorted: Vec<_> = sorted.iter().map(ToString::to_string).collect();
         assert_eq!(sorted, order);
     }
+
+    #[test]
+    fn what_is_no_path_is_told_with_what_to_write() {
+        let rows = [
+            ("a", "path `a` does not start with `/`", "write `/` first"),
+            (
+                "/%4",
+                "path `/%4` has a broken percent escape",
+                "write `%25`",
+            ),
+            (
+                "/a b",
+                "path `/a b` has a control character, backslash, space or non-ASCII byte",
+                "write such",
+            ),
+            (
+                "/a%2f..",
+                "path `/a%2F..` leads to different places for different servers",
+                "leave out the dot",
+            ),
+            ("/..", "path leads above the root", "leave out the `..`"),
+            (
+                "/a//b",
+                "path `/a//b` is not in canonical form",
+                "write `/a/b`",
+            ),
+            (
+                "/a*",
+                "path `/a*` has a `*` inside a segment or a `**` before the end",
+                "write `*` for one",
+            ),
+        ];
+        for (text, message, help) in rows {
+            let error = PathPattern::parse(text).unwrap_err();
+            assert_eq!(error.to_string(), message, "{text}");
+            assert!(error.help().starts_with(help), "{text}: {}", error.help());
+        }
+    }
+
+    #[test]
+    fn a_pattern_spells_out_what_it_writes_itself() {
+        let rows = [
+            ("/a;v/*", "/a;v/b", true),
+            ("/a;v/*", "/a;v/b;w", false),
+            ("/*/b", "/a%2Fc/b", false),
+            ("/a%2Fc/**", "/a%2Fc/b/d", true),
+            ("/a%2Fc/**", "/a%2Fc/b/d;v", false),
+            ("/**", "/a/b", true),
+        ];
+        for (pattern, path, expected) in rows {
+            let parsed = PathPattern::parse(pattern).unwrap();
+            assert_eq!(parsed.spells_out(path), expected, "{pattern} {path}");
+        }
+    }
 }

@@ -246,3 +246,163 @@ impl PatternError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pattern(text: &str) -> HostPattern {
+        HostPattern::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_pattern_has_one_spelling() {
+        let rows = [
+            ("A.Test.", "a.test", Tier::Exact),
+            ("a.test:443", "a.test:443", Tier::ExactPort),
+            ("a.test:443-443", "a.test:443", Tier::ExactPort),
+            ("[::1]:1-2", "[::1]:1-2", Tier::ExactPort),
+            ("*.A.test:1-65535", "*.a.test:1-65535", Tier::Wildcard),
+            ("*.a.test", "*.a.test", Tier::Wildcard),
+            ("*:80", "*:80", Tier::Any),
+            ("*", "*", Tier::Any),
+        ];
+        for (text, canonical, tier) in rows {
+            let parsed = pattern(text);
+            assert_eq!((&*parsed.to_string(), parsed.tier()), (canonical, tier));
+            assert_eq!(text.parse::<HostPattern>().as_ref(), Ok(&parsed), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_told_with_what_to_write() {
+        let rows = [
+            (
+                "https://a.test",
+                "`https://a.test` is a URL or has a path",
+                "write the host",
+            ),
+            (
+                "10.0.0.0/8",
+                "`10.0.0.0/8` is a network, not a host",
+                "put it into",
+            ),
+            (
+                "*a.test",
+                "`*a.test` has a `*` that is not the whole first label",
+                "write `*.example",
+            ),
+            (
+                "*.*.test",
+                "`*.*.test` has a `*` that is not the whole first label",
+                "write `*.example",
+            ),
+            (
+                "a.*.test",
+                "`a.*.test` has a `*` that is not the whole first label",
+                "write `*.example",
+            ),
+            (
+                "*.1.2.3.4",
+                "`*.1.2.3.4` has a wildcard before an address",
+                "use a CIDR",
+            ),
+            (
+                "*.1.2.3",
+                "`*.1.2.3` has a wildcard before an address",
+                "use a CIDR",
+            ),
+            (
+                "*.[x]",
+                "`*.[x]` has a wildcard before an address",
+                "use a CIDR",
+            ),
+            (
+                "*.a_b",
+                "label `a_b` has more than letters, digits and inner hyphens",
+                "write the host name",
+            ),
+            (
+                "a.test:81-80",
+                "port range `81-80` ends before it starts",
+                "write the lower",
+            ),
+            ("a.test:0", "port `0` is out of range", "use 1 to 65535"),
+            ("::1", "`::1` has more than one colon", "write IPv6"),
+            ("", "host is empty", "name a host"),
+        ];
+        for (text, message, help) in rows {
+            let error = HostPattern::parse(text).unwrap_err();
+            assert_eq!(error.to_string(), message, "{text}");
+            assert!(error.help().starts_with(help), "{text}: {}", error.help());
+        }
+    }
+
+    #[test]
+    fn patterns_overlap_where_some_target_is_covered_by_both() {
+        let rows = [
+            ("a.test", "a.test", true),
+            ("a.test", "b.test", false),
+            ("a.test", "*.test", true),
+            ("test", "*.test", false),
+            ("*.a.test", "*.test", true),
+            ("*.a.test", "*.a.test", true),
+            ("*.a.test", "*.b.test", false),
+            ("*", "1.2.3.4", true),
+            ("*.test", "1.2.3.4", false),
+            ("1.2.3.4", "1.2.3.4", true),
+            ("a.test:80", "a.test:80", true),
+            ("a.test:80", "a.test:81", false),
+            ("a.test:80-90", "a.test:90-99", true),
+            ("a.test:80-90", "a.test:91-99", false),
+            ("a.test:80", "*:1-79", false),
+            ("a.test:80", "*", true),
+        ];
+        for (left, right, expected) in rows {
+            let (left, right) = (pattern(left), pattern(right));
+            assert_eq!(left.overlaps(&right), expected, "{left} {right}");
+            assert_eq!(right.overlaps(&left), expected, "{right} {left}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_covers_its_hosts_and_ports() {
+        let rows = [
+            ("a.test", "a.test:1", true),
+            ("a.test", "x.a.test:1", false),
+            ("*.test", "a.b.test:1", true),
+            ("*.test", "test:1", false),
+            ("*.4", "1.2.3.4:1", false),
+            ("*", "1.2.3.4:1", true),
+            ("*:80-90", "a.test:79", false),
+            ("*:80-90", "a.test:80", true),
+            ("*:80-90", "a.test:90", true),
+            ("*:80-90", "a.test:91", false),
+        ];
+        for (text, asked, expected) in rows {
+            let target = Target::parse(asked, None).unwrap();
+            let covers = HostPattern::parse(text).is_ok_and(|pattern| pattern.covers(&target));
+            assert_eq!(covers, expected, "{text} {asked}");
+        }
+    }
+
+    #[test]
+    fn the_more_specific_pattern_comes_first() {
+        let order = [
+            "a.test:80",
+            "a.test:80-81",
+            "a.test",
+            "*.b.a.test",
+            "*.a.test:80",
+            "*.a.test",
+            "*.test",
+            "*:80",
+            "*:1-65535",
+            "*",
+        ];
+        let mut sorted: Vec<_> = order.iter().rev().map(|text| pattern(text)).collect();
+        sorted.sort_by_key(HostPattern::order);
+        let sorted: Vec<_> = sorted.iter().map(ToString::to_string).collect();
+        assert_eq!(sorted, order);
+    }
+}

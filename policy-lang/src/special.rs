@@ -103,4 +103,47 @@ mod tests {
         assert_eq!(networks(&DOCKER_BLOCKED).count(), DOCKER_BLOCKED.len());
         assert_eq!(networks(&FLOOR).count(), FLOOR.len());
     }
+
+    #[test]
+    fn loopback_and_metadata_are_known_by_address_and_by_network() {
+        let rows = [
+            ("127.0.0.1", true, false),
+            ("127.255.255.255", true, false),
+            ("0.0.0.0", true, false),
+            ("0.1.2.3", true, false),
+            ("::1", true, false),
+            ("::", true, false),
+            ("::2", false, false),
+            ("128.0.0.1", false, false),
+            ("169.254.169.254", false, true),
+            ("169.254.169.255", false, false),
+            ("100.100.100.200", false, true),
+            ("fd00:ec2::254", false, true),
+            ("fd20:ce::254", false, true),
+            ("fe80::a9fe:a9fe", false, true),
+        ];
+        for (text, loopback, metadata) in rows {
+            let addr: IpAddr = text.parse().unwrap();
+            assert_eq!(
+                (is_loopback(addr), is_metadata(addr)),
+                (loopback, metadata),
+                "{text}"
+            );
+            let net = Net::from(addr);
+            let found = (is_loopback_net(net), is_metadata_net(net));
+            assert_eq!(found, (loopback, metadata), "{net}");
+        }
+        let rows = [
+            ("127.0.0.0/8", true, false),
+            ("126.0.0.0/7", false, false),
+            ("127.0.0.0/7", false, false),
+            ("169.254.169.254/31", false, false),
+        ];
+        for (text, loopback, metadata) in rows {
+            let net = Net::parse(text).unwrap();
+            let found = (is_loopback_net(net), is_metadata_net(net));
+            assert_eq!(found, (loopback, metadata), "{net}");
+        }
+        assert_eq!(metadata().count(), METADATA.len());
+    }
 }

@@ -174,3 +174,107 @@ impl TargetError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_names_no_target_is_told_with_what_to_write() {
+        let rows = [
+            (
+                "u:p@a.test:1",
+                "`u:p@a.test:1` has user information",
+                "leave out",
+            ),
+            (
+                "a%2etest:1",
+                "`a%2etest:1` has a percent sign",
+                "write the host without",
+            ),
+            (
+                "a test:1",
+                "`a test:1` has a space or control character",
+                "write host and port",
+            ),
+            (
+                "a\0test:1",
+                "`a\\0test:1` has a space or control character",
+                "write host and port",
+            ),
+            ("::1:1", "`::1:1` has more than one colon", "write IPv6"),
+            (
+                "[::1]:1:2",
+                "`[::1]:1:2` has more than one colon",
+                "write IPv6",
+            ),
+            (
+                "[::1]x:1",
+                "`[::1]x` is not an IPv6 address in brackets",
+                "write the address",
+            ),
+            (
+                "[::1",
+                "`[::1` is not an IPv6 address in brackets",
+                "write the address",
+            ),
+            ("a.test", "port is missing", "write `host:port`"),
+            ("[::1]", "port is missing", "write `host:port`"),
+            ("a.test:", "port is empty", "write a port"),
+            (
+                "a.test:x",
+                "port `x` is not a decimal number",
+                "use 1 to 65535",
+            ),
+            (":1", "host is empty", "name a host"),
+            (
+                "é.test:1",
+                "host `é.test` is not ASCII",
+                "send the name's A-labels",
+            ),
+            (
+                "a..test:1",
+                "host `a..test` has an empty label",
+                "write one dot",
+            ),
+            (
+                "1.2.3:1",
+                "`1.2.3` ends in a number but is not an IPv4 address in its usual form",
+                "write four",
+            ),
+        ];
+        for (text, message, help) in rows {
+            let error = Target::parse(text, None).unwrap_err();
+            assert_eq!(error.to_string(), message, "{text}");
+            assert!(error.help().starts_with(help), "{text}: {}", error.help());
+        }
+    }
+
+    #[test]
+    fn urls_name_targets() {
+        let rows = [
+            ("https://A.test", Some("a.test:443")),
+            ("HTTP://a.test?x@y", Some("a.test:80")),
+            ("https://a.test:8443/x", Some("a.test:8443")),
+            ("https://a.test#@b.test", Some("a.test:443")),
+            ("https://a.test@b.test/", None),
+            ("ftp://a.test/", None),
+            ("a.test/x", None),
+        ];
+        for (url, expected) in rows {
+            let target = Target::from_url(url).ok().map(|target| target.to_string());
+            assert_eq!(target.as_deref(), expected, "{url}");
+        }
+        let error = Target::from_url("ftp://a.test/").unwrap_err();
+        assert_eq!(error.help(), "only HTTP and HTTPS go through the proxy");
+    }
+
+    #[test]
+    fn a_mapped_address_is_one_target_however_it_is_made() {
+        let mapped = Host::Addr("::ffff:1.2.3.4".parse().unwrap());
+        let target = Target::new(mapped, Port::HTTP);
+        assert_eq!(target, Target::parse("1.2.3.4:80", None).unwrap());
+        assert_eq!(target, Target::parse("[::ffff:1.2.3.4]:80", None).unwrap());
+        assert_eq!(serde_json::to_string(&target).unwrap(), "\"1.2.3.4:80\"");
+    }
+}

@@ -383,7 +383,12 @@ fn all_errors_are_reported_with_place_and_help() {
             &["1:5+2 `a!` is not a name for a set | use letters, digits, `-` and `_`"],
         ),
         ("set a { a }", &["1:7+0 `=` is missing | "]),
-        ("set a = a", &["1:9+0 `{` is missing | "]),
+        (
+            "set a = a",
+            &[
+                "1:9+0 `{` is missing | write the members in braces, such as `{ a.example b.example }`",
+            ],
+        ),
         (
             "set a = { b.test",
             &["1:9+1 the set is not closed | end it with `}`"],
@@ -581,6 +586,39 @@ fn all_errors_are_reported_with_place_and_help() {
             .collect();
         assert_eq!(&found, expected, "{text}");
     }
+}
+
+#[test]
+fn a_slip_hides_no_other_error() {
+    let text = "\
+default deny
+alow a.test
+default allow
+set s = a.test
+set t = { a.test }
+set t = { b.test }
+allow $s
+bypass p.test
+allow p.test GET /x/**
+inject *.q.test x-key from env K
+include \"later\"
+";
+    let errors = File::parse(text, "test").unwrap_err();
+    let found: Vec<_> = errors
+        .iter()
+        .map(|error| format!("{} {}", error.at, error.problem))
+        .collect();
+    let expected = [
+        "2:1 `alow` starts no statement",
+        "3:1 the default is set twice, and differently",
+        "4:9 `{` is missing",
+        "6:5 set `t` is defined twice",
+        "9:1 methods and paths of `p.test` cannot be seen, because it is bypassed",
+        "10:8 a credential needs one exact host, not `*.q.test`",
+    ];
+    assert_eq!(found, expected);
+    let help = errors.get(2).and_then(|error| error.help());
+    assert!(help.unwrap().starts_with("write the members in braces"));
 }
 
 #[test]

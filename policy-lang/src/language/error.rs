@@ -227,6 +227,9 @@ impl Problem {
             Self::UnknownStatement { near: guess, .. } => Some(near(guess).unwrap_or_else(|| {
                 "a line starts with `allow`, `block`, `bypass`, `default`, `set`, `include`, `limit`, `budget`, `inject` or `expect`".into()
             })),
+            Self::Missing { wanted: "`{`" } => {
+                Some("write the members in braces, such as `{ a.example b.example }`".into())
+            }
             Self::Missing { .. } => None,
             Self::Unexpected { near: guess, .. } => near(guess),
             Self::Twice { .. } => Some("keep one".into()),

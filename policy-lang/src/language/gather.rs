@@ -388,6 +388,32 @@ impl File {
         gatherer.errors
     }
 
+    /// What is wrong whatever the lines say that could not be read, and the files that it names. Sets may have been
+    /// made by such a line.
+    pub(super) fn errors_alone(&self) -> Vec<Error> {
+        let mut errors = self.contradictions();
+        let mut loader = no_files;
+        let mut gatherer = Gatherer::new(&mut loader);
+        let place = Place {
+            source: &self.source,
+            lines: Lines::of(&self.text),
+            text: &self.text,
+        };
+        for item in self.lines.iter().filter_map(|line| line.item.as_ref()) {
+            let origin = place.origin(item.span);
+            match &item.value {
+                Item::Rule(rule) if matches!(rule.subject.value, Subject::Host(_)) => {
+                    gatherer.rule(rule, origin, &place, &HashMap::new());
+                }
+                Item::Inject(inject) => gatherer.inject(inject, origin, &place),
+                _ => {}
+            }
+        }
+        errors.extend(gatherer.errors);
+        errors.extend(unenforceable(&gatherer.model));
+        errors
+    }
+
     /// Makes a policy of it and of the files it names, which `loader` reads.
     pub fn compile(&self, loader: &mut Loader<'_>) -> Result<(Policy, Vec<Warning>), Vec<Error>> {
         let mut gatherer = Gatherer::new(loader);

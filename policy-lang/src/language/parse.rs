@@ -32,14 +32,18 @@ impl File {
         if lines.last() == Some(&Line::default()) {
             lines.pop();
         }
-        match cursor.errors.is_empty() {
-            true => Ok(Self {
-                source,
-                text: text.into(),
-                lines,
-            }),
-            false => Err(cursor.errors),
+        let file = Self {
+            source,
+            text: text.into(),
+            lines,
+        };
+        if cursor.errors.is_empty() {
+            return Ok(file);
         }
+        let mut errors = cursor.errors;
+        errors.extend(file.errors_alone());
+        errors.sort_by_key(|error| error.at);
+        Err(errors)
     }
 }
 
