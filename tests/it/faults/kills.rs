@@ -187,7 +187,7 @@ async fn client(mut channel: watch::Receiver<Option<Opener>>, origin: SocketAddr
 }
 
 fn is_denied(number: u64) -> bool {
-    number % 5 == 0
+    number.is_multiple_of(5)
 }
 
 fn url(number: u64, origin: SocketAddr) -> String {
