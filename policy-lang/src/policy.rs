@@ -356,11 +356,11 @@ impl Policy {
     /// The texts of list files, each with what it does: `+` allows, `-` blocks, `/` bypasses.
     pub(crate) fn list_texts(&self) -> impl Iterator<Item = (char, String)> {
         let hosts = self.hosts.list_texts().map(|(action, text)| match action {
-            Action::Allow => ('+', text.to_owned()),
-            Action::Deny => ('-', text.to_owned()),
+            Action::Allow => ('+', text.into_owned()),
+            Action::Deny => ('-', text.into_owned()),
         });
         let bypasses = self.bypass_hosts.list_texts();
-        hosts.chain(bypasses.map(|(_, text)| ('/', text.to_owned())))
+        hosts.chain(bypasses.map(|(_, text)| ('/', text.into_owned())))
     }
 
     /// The hosts of limits, budgets and credentials.

@@ -1,11 +1,19 @@
 //! A lookup allocates nothing, and a listed name costs little more than its bytes in the list.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
+#[allow(dead_code, reason = "each test uses a part of it")]
+mod shelf;
 
 use fastrand::Rng;
 use policy_lang::{
     LocalAddrs, Policy, Target,
     language::{File, Source},
 };
+use shelf::Shelf;
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     hint::black_box,
@@ -63,15 +71,16 @@ fn names(count: usize) -> Vec<String> {
     made.collect()
 }
 
+const RULES: &str =
+    "default allow\nallow a.test:443\nallow *.b.test\nbypass *.c.test\nblock list \"l\"\n";
+
 fn listed(names: &[String]) -> Policy {
     let text: String = names.iter().map(|name| format!(".{name}\n")).collect();
-    let file =
-        "default allow\nallow a.test:443\nallow *.b.test\nbypass *.c.test\nblock list \"l\"\n";
     let mut load = |_, name: &str, _: &str| {
         let (name, text) = (name.into(), text.clone());
         Ok(Source { name, text })
     };
-    File::parse(file, "test")
+    File::parse(RULES, "test")
         .unwrap()
         .compile(&mut load)
         .unwrap()
@@ -87,6 +96,20 @@ fn lookups_allocate_nothing_and_names_cost_little() {
     let each = (LIVE.load(Relaxed) - before) as f64 / names.len() as f64;
     assert!(each <= 28.0, "{each:.1} bytes a name");
 
+    decide_without_allocating(&policy, &names);
+
+    // The image is no part of it: it stands for a file.
+    let mut shelf = Shelf::new(names.iter().map(|name| format!(".{name}\n")).collect());
+    shelf.compile(RULES);
+    let before = LIVE.load(Relaxed);
+    let (policy, _) = shelf.compile(RULES);
+    let each = (LIVE.load(Relaxed) - before) as f64 / names.len() as f64;
+    assert_eq!(shelf.loads, 1);
+    assert!(each <= 10.0, "{each:.1} bytes a name from an image");
+    decide_without_allocating(&policy, &names);
+}
+
+fn decide_without_allocating(policy: &Policy, names: &[String]) {
     let hosts = [
         "a.test",
         "x.b.test",

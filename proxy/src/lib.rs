@@ -25,6 +25,7 @@ mod ground;
 mod headers;
 mod http1;
 mod io;
+mod list_images;
 mod live;
 mod local;
 mod lookup;

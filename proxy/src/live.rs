@@ -8,6 +8,7 @@ use arc_swap::{ArcSwap, Guard};
 use policy_lang::Policy;
 use tokio::sync::watch;
 
+use crate::list_images::ListImages;
 use crate::policy_file::{ConfigError, PolicyFile};
 use crate::sources::{Included, Sources};
 
@@ -37,6 +38,7 @@ pub(crate) enum Look {
 #[derive(Debug)]
 pub(crate) struct Live {
     path: PathBuf,
+    images: Option<ListImages>,
     current: ArcSwap<Snapshot>,
     seen: Mutex<Seen>,
     changes: watch::Sender<u64>,
@@ -51,12 +53,19 @@ struct Seen {
 
 impl Live {
     /// Loads the first policy. Without a valid one there is none to fall back on, and no proxy.
-    pub(crate) fn load(path: &Path) -> Result<(Self, Vec<String>), ConfigError> {
+    ///
+    /// Images of long lists are kept in the folder `images`, if there is one and it is the user's alone.
+    pub(crate) fn load(
+        path: &Path,
+        images: Option<&Path>,
+    ) -> Result<(Self, Vec<String>), ConfigError> {
+        let images = images.and_then(|dir| ListImages::open(dir).ok());
         let content = std::fs::read(path);
-        let mut sources = Sources::new(path);
+        let mut sources = Sources::with_images(path, images.as_ref());
         let file = PolicyFile::compile(path, &content, &mut sources)?;
         let live = Self {
             path: path.to_owned(),
+            images,
             current: ArcSwap::from_pointee(Snapshot {
                 generation: 1,
                 policy: file.policy,
@@ -78,6 +87,7 @@ impl Live {
     pub(crate) fn fixed(policy: Policy) -> Self {
         Self {
             path: PathBuf::new(),
+            images: None,
             current: ArcSwap::from_pointee(Snapshot {
                 generation: 1,
                 policy,
@@ -137,7 +147,7 @@ impl Live {
         if same && seen.included.iter().all(Included::is_unchanged) {
             return Look::Same;
         }
-        let mut sources = Sources::new(&self.path);
+        let mut sources = Sources::with_images(&self.path, self.images.as_ref());
         let compiled = PolicyFile::compile(&self.path, &content, &mut sources);
         seen.content = content;
         seen.included = sources.read;
@@ -175,7 +185,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("proxy-config.json");
         std::fs::write(&path, r#"{"policy":"deny"}"#).unwrap();
-        let (live, _) = Live::load(&path).unwrap();
+        let (live, _) = Live::load(&path, None).unwrap();
         assert_eq!((live.generation(), live.look()), (1, Look::Same));
 
         std::fs::write(&path, "{\n  \"policy\": 1\n}").unwrap();
@@ -204,8 +214,61 @@ mod tests {
     fn no_policy_no_start() {
         let dir = tempfile::tempdir().unwrap();
         assert!(matches!(
-            Live::load(&dir.path().join("none")),
+            Live::load(&dir.path().join("none"), None),
             Err(ConfigError::Unreadable { .. })
         ));
+    }
+
+    /// A long block list is saved once it stands still, is ready from what was saved, and is read again when it
+    /// changes or what was saved is spoilt.
+    #[test]
+    fn images_say_what_lists_say() {
+        let dir = tempfile::tempdir().unwrap();
+        let [config, list, images] =
+            ["c.policy", "long.txt", "lists"].map(|name| dir.path().join(name));
+        std::fs::write(&config, "default allow\nblock list \"long.txt\"\n").unwrap();
+        let names =
+            |ending: &str| -> String { (0..30_000).map(|n| format!("n{n}.{ending}\n")).collect() };
+        std::fs::write(&list, names("test")).unwrap();
+        let load = || Live::load(&config, Some(&images)).unwrap().0;
+        let blocked = |live: &Live, name: &str| {
+            let target = policy_lang::Target::parse(name, Some(policy_lang::Port::HTTPS)).unwrap();
+            let snapshot = live.snapshot();
+            let verdict = snapshot.policy.admit_host(&target);
+            (!verdict.action.is_allow()).then(|| snapshot.policy.describe(verdict.reason))
+        };
+        let rule = Some("rule `block n7.test` (long.txt:8:1)".to_owned());
+        let saved = || {
+            let entries = std::fs::read_dir(&images).ok()?;
+            let mut paths = entries.map(|entry| entry.unwrap().path());
+            paths.find(|path| path.file_name().unwrap() != "key")
+        };
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while saved().is_none() {
+            assert_eq!(blocked(&load(), "n7.test"), rule);
+            assert!(std::time::Instant::now() < deadline, "never saved");
+        }
+        let image = saved().unwrap();
+        let whole = std::fs::read(&image).unwrap();
+        for bytes in [whole.len(), whole.len() - 1, 300, 0] {
+            std::fs::File::options()
+                .write(true)
+                .open(&image)
+                .unwrap()
+                .set_len(bytes as u64)
+                .unwrap();
+            let live = load();
+            assert_eq!(blocked(&live, "n7.test"), rule, "{bytes} bytes");
+            assert_eq!(blocked(&live, "n7.other.test"), None);
+            assert_eq!(live.look(), Look::Same);
+            assert_eq!(live.files(), [config.clone(), list.clone()]);
+            std::fs::write(&image, &whole).unwrap();
+        }
+
+        let live = load();
+        std::fs::write(&list, names("other.test")).unwrap();
+        assert!(matches!(live.look(), Look::Changed { .. }));
+        assert_eq!(blocked(&live, "n7.test"), None);
+        assert!(blocked(&live, "n7.other.test").is_some());
     }
 }

@@ -66,10 +66,9 @@ impl PolicyFile {
             || path.display().to_string(),
             |name| name.to_string_lossy().into_owned(),
         );
-        let mut loader = |kind, name: &str, from: &str| sources.load(kind, name, from);
         let (document, policy, warnings) = match Form::of(path, text) {
-            Form::Json => json(text, &name, &mut loader),
-            Form::Language => language(text, &name, &mut loader),
+            Form::Json => json(text, &name, sources),
+            Form::Language => language(text, &name, sources),
         }
         .map_err(ConfigError::Invalid)?;
         Ok(Self {

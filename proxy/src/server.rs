@@ -32,7 +32,7 @@ impl Proxy {
     /// Loads policy and authority and starts watching the policy file. Serves nothing yet.
     pub async fn start(options: Options) -> Result<Arc<Self>, StartError> {
         let (ground, trust) = Ground::new(&options)?;
-        let (live, warnings) = Live::load(&options.config)?;
+        let (live, warnings) = Live::load(&options.config, options.lists.as_deref())?;
         let credentials =
             Credentials::new(options.handed, options.handover).map_err(StartError::Credentials)?;
         let context = ground.context(&options.name, Arc::new(live), credentials)?;

@@ -5,8 +5,16 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use policy_lang::language::{FileKind, Source};
+use policy_lang::language::{FileKind, Load, Source};
+use policy_lang::{ListStore, SavedList, Stamp as Bytes, WriteImage};
+
+use crate::list_images::ListImages;
+
+/// How long a file must have stood still before it is believed that its next change shows in its times: a good
+/// deal longer than a tick of the kernel's clock.
+const SETTLED: Duration = Duration::from_millis(50);
 
 /// Reads included files for the compiler and remembers which ones.
 #[derive(Debug)]
@@ -14,6 +22,9 @@ pub(crate) struct Sources {
     /// Names are relative to it; it is the config file's directory.
     base: PathBuf,
     pub(crate) read: Vec<Included>,
+    images: Option<ListImages>,
+    /// Nothing was read before.
+    started: SystemTime,
 }
 
 /// One file that went into a policy.
@@ -34,6 +45,29 @@ struct Stamp {
 }
 
 impl Stamp {
+    fn to_bytes(self) -> Bytes {
+        let (modified, changed) = (self.modified, self.changed);
+        let unsigned = [self.device, self.inode, self.size];
+        let signed = [modified.0, modified.1, changed.0, changed.1];
+        let words = unsigned
+            .map(u64::to_le_bytes)
+            .into_iter()
+            .chain(signed.map(i64::to_le_bytes));
+        let mut bytes = [0; size_of::<Bytes>()];
+        for (place, byte) in bytes.iter_mut().zip(words.flatten()) {
+            *place = byte;
+        }
+        bytes
+    }
+
+    /// Whether what is written to the file from `time` on changes the stamp.
+    fn is_settled(self, time: SystemTime) -> bool {
+        let (seconds, nanos) = self.changed;
+        let since = |seconds| Duration::new(seconds, u32::try_from(nanos).unwrap_or(0));
+        let changed = u64::try_from(seconds).map(|seconds| SystemTime::UNIX_EPOCH + since(seconds));
+        changed.is_ok_and(|changed| changed + SETTLED <= time)
+    }
+
     fn of(file: &Metadata) -> Self {
         Self {
             device: file.dev(),
@@ -62,26 +96,81 @@ impl Sources {
         Self {
             base: directory(config),
             read: Vec::new(),
+            images: None,
+            started: SystemTime::now(),
         }
     }
 
-    /// Reads the file that is called `name` in the file `from`.
-    pub(crate) fn load(&mut self, _: FileKind, name: &str, from: &str) -> Result<Source, String> {
+    /// With images of lists, if there is a folder for them.
+    pub(crate) fn with_images(config: &Path, images: Option<&ListImages>) -> Self {
+        Self {
+            images: images.cloned(),
+            ..Self::new(config)
+        }
+    }
+
+    /// The path of the file that is called `name` in the file `from`.
+    fn path(&self, name: &str, from: &str) -> PathBuf {
         let named = directory(Path::new(from)).join(name);
-        let path = normal(&self.base.join(&named));
+        normal(&self.base.join(&named))
+    }
+
+    fn remember(&mut self, included: Included) {
+        if !self.read.contains(&included) {
+            self.read.push(included);
+        }
+    }
+
+    fn shown(&self, path: &Path) -> Arc<str> {
+        let path = path.strip_prefix(normal(&self.base)).unwrap_or(path);
+        path.display().to_string().into()
+    }
+}
+
+impl Load for Sources {
+    fn load(&mut self, _: FileKind, name: &str, from: &str) -> Result<Source, String> {
+        let path = self.path(name, from);
         // Before the reading, so that a change in between is noticed as one.
-        self.read.push(Included::new(path.clone()));
+        self.remember(Included::new(path.clone()));
         let bytes = fs::read(&path).map_err(|error| reason(&error))?;
         let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
-        let shown = path
-            .strip_prefix(normal(&self.base))
-            .unwrap_or(&path)
-            .display()
-            .to_string();
-        Ok(Source {
-            name: Arc::from(shown),
-            text,
-        })
+        let name = self.shown(&path);
+        Ok(Source { name, text })
+    }
+
+    fn store(&mut self) -> Option<&mut dyn ListStore> {
+        self.images.is_some().then_some(self)
+    }
+}
+
+impl ListStore for Sources {
+    fn key(&self) -> [u64; 3] {
+        self.images.as_ref().map_or([0; 3], ListImages::key)
+    }
+
+    fn find(&mut self, name: &str, from: &str) -> Option<SavedList> {
+        let included = Included::new(self.path(name, from));
+        let image = self.images.as_ref()?.find(&included.path).ok()?;
+        let saved = SavedList {
+            name: self.shown(&included.path),
+            stamp: included.stamp?.to_bytes(),
+            image,
+        };
+        self.remember(included);
+        Some(saved)
+    }
+
+    fn save(&mut self, name: &str, from: &str, write: &WriteImage<'_>) -> Option<SavedList> {
+        let path = self.path(name, from);
+        // As it was before it was read.
+        let included = self.read.iter().rfind(|included| included.path == path)?;
+        let stamp = included
+            .stamp
+            .filter(|stamp| stamp.is_settled(self.started))?;
+        let stamp = stamp.to_bytes();
+        let image = self.images.as_ref()?.save(&path, &stamp, write).ok()?;
+        let name = self.shown(&path);
+        Some(SavedList { name, stamp, image })
     }
 }
 
@@ -148,9 +237,9 @@ mod tests {
                 .map(|source| (&*source.name, source.text.as_str()));
             assert_eq!(got.map_err(String::as_str), expected, "{name} in {from}");
         }
-        assert_eq!(sources.read.len(), rows.len());
+        assert_eq!(sources.read.len(), 4, "each file once");
         assert!(sources.read.iter().all(Included::is_unchanged));
         fs::write(dir.path().join("none"), "now there").unwrap();
-        assert!(!sources.read[5].is_unchanged());
+        assert!(!sources.read[3].is_unchanged());
     }
 }

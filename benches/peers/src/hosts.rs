@@ -15,6 +15,10 @@ use crate::{
     report::Table,
 };
 
+#[path = "../../../policy-lang/tests/shelf/mod.rs"]
+#[allow(dead_code)]
+mod shelf;
+
 /// Questions in a round.
 const QUESTIONS: usize = 200_000;
 /// Names that the content blocker gets: more take minutes to load.
@@ -183,6 +187,7 @@ pub fn compare(corpus: &Corpus, count: usize) -> Table {
     });
     let policy = policy.expect("just made");
     let after = resident();
+    let image = shelf_of(&rules);
     built("sandbox", after - before, time);
     let (time, _) = timed(|| hash.insert(map(&rules)).len() as u64);
     let hash = hash.expect("just made");
@@ -197,6 +202,21 @@ pub fn compare(corpus: &Corpus, count: usize) -> Table {
     built("fst", fst.size() as f64, time);
 
     let agreed = agree(&policy, &targets, &hash, &questions);
+    let saved = image.map(|mut shelf| {
+        let text = format!("{text}default allow\nblock list \"names\"\n");
+        let mut times = Vec::new();
+        for _ in 0..5 {
+            times.push(timed(|| shelf.compile(&text).0.rules().len() as u64).0);
+        }
+        let time = times.into_iter().fold(f64::INFINITY, f64::min);
+        let before = resident();
+        let policy = shelf.compile(&text).0;
+        built("sandbox, from an image", resident() - before, time);
+        policy
+    });
+    if let Some(saved) = &saved {
+        assert_eq!(agree(saved, &targets, &hash, &questions), agreed);
+    }
     agree_on_names(&rules, &names, &louds, &fst);
 
     let engine = (count <= MOST_FOR_ADBLOCK).then(|| {
@@ -251,6 +271,16 @@ pub fn compare(corpus: &Corpus, count: usize) -> Table {
             }),
         },
     ];
+    if let Some(saved) = &saved {
+        contestants.push(Contestant {
+            name: "sandbox, from an image",
+            work: Box::new(|| targets.iter().map(|t| u64::from(ours(saved, t))).sum()),
+        });
+        contestants.push(Contestant {
+            name: "sandbox, from an image, each after the last",
+            work: Box::new(|| chain(targets.len(), |at| ours(saved, &targets[at]))),
+        });
+    }
     if let Some(engine) = &engine {
         // Ten times over, so that a round has as many questions as the others'.
         contestants.push(Contestant {
@@ -264,6 +294,13 @@ pub fn compare(corpus: &Corpus, count: usize) -> Table {
         });
     }
     Table::of_hosts(count, agreed, build, race(names.len(), contestants))
+}
+
+/// The list with its image beside it, in a file, if it is long enough to have one.
+fn shelf_of(rules: &Rules<'_>) -> Option<shelf::Shelf> {
+    let mut shelf = shelf::Shelf::new(rules.list.clone());
+    shelf.compile("block list \"names\"");
+    shelf.image.is_some().then_some(shelf)
 }
 
 fn ours(policy: &Policy, target: &Target) -> bool {

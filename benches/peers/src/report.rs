@@ -60,8 +60,8 @@ impl fmt::Display for Table {
             let built = self.build.iter().find(|(name, ..)| *name == taken.name);
             let built = built.map_or(" | ".to_owned(), |(_, bytes, ms)| match bytes {
                 // Memory that was free already was used again.
-                ..1.0 => format!("not seen | {ms:.0}"),
-                _ => format!("{bytes:.1} | {ms:.0}"),
+                ..1.0 => format!("not seen | {ms:.1}"),
+                _ => format!("{bytes:.1} | {ms:.1}"),
             });
             let Taken { name, best, worst } = taken;
             writeln!(

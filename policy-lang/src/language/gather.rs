@@ -5,8 +5,10 @@ mod lists;
 use super::{Error, Problem, ast::*, enforce::unenforceable, terms::InjectItem, value::nearest};
 use crate::{
     Action, Effect, HostPattern, HostScope, Origin, Policy, Port, Position, Rule,
+    matcher::Key,
     model::{Budget, Expectation, Injection, Limit, Model},
     position::Lines,
+    saved::ListStore,
     warning::{Warning, WarningKind},
 };
 use std::{
@@ -35,7 +37,24 @@ pub struct Source {
 
 /// How the caller reads a file: what it is, its name as written, and the name of the file that names it.
 /// An error is one lower-case clause, such as `no such file`.
-pub type Loader<'l> = dyn FnMut(FileKind, &str, &str) -> Result<Source, String> + 'l;
+pub type Loader<'l> = dyn Load + 'l;
+
+/// See [`Loader`]. A closure is one that saves nothing.
+pub trait Load {
+    /// Reads a file.
+    fn load(&mut self, kind: FileKind, name: &str, from: &str) -> Result<Source, String>;
+
+    /// Where images of lists are kept, if they are.
+    fn store(&mut self) -> Option<&mut dyn ListStore> {
+        None
+    }
+}
+
+impl<F: FnMut(FileKind, &str, &str) -> Result<Source, String>> Load for F {
+    fn load(&mut self, kind: FileKind, name: &str, from: &str) -> Result<Source, String> {
+        self(kind, name, from)
+    }
+}
 
 /// The loader of callers that have no files.
 pub fn no_files(_: FileKind, _: &str, _: &str) -> Result<Source, String> {
@@ -99,9 +118,13 @@ impl Place<'_> {
 
 impl<'g, 'l> Gatherer<'g, 'l> {
     pub(crate) fn new(loader: &'g mut Loader<'l>) -> Self {
+        let mut model = Model::default();
+        if let Some(store) = loader.store() {
+            model.key = Key::of(store);
+        }
         Self {
             loader,
-            model: Model::default(),
+            model,
             errors: Vec::new(),
             warnings: Vec::new(),
             open: Vec::new(),
@@ -118,7 +141,7 @@ impl<'g, 'l> Gatherer<'g, 'l> {
             chars,
             problem,
         };
-        let source = match (self.loader)(FileKind::Policy, name, from) {
+        let source = match self.loader.load(FileKind::Policy, name, from) {
             Ok(source) => source,
             Err(reason) => {
                 let (name, reason) = (name.into(), reason.into());
@@ -350,7 +373,6 @@ impl<'g, 'l> Gatherer<'g, 'l> {
         }
     }
 }
-
 impl File {
     /// A file that says nothing.
     pub(crate) fn empty(source_name: &str) -> Self {

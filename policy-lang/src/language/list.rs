@@ -141,7 +141,7 @@ fn is_addr(word: &str) -> bool {
     may_be && word.parse::<IpAddr>().is_ok()
 }
 
-fn meaning(word: &str, offset: usize) -> Meaning {
+pub(super) fn meaning(word: &str, offset: usize) -> Meaning {
     if let Some(name) = plain_name(word, offset) {
         return Meaning::Name(name);
     }

@@ -24,6 +24,7 @@ mod list;
 mod parse;
 mod parse_terms;
 mod print;
+mod remarks;
 mod terms;
 mod token;
 mod value;
@@ -34,7 +35,7 @@ pub(crate) use ast::{
 pub use ast::{File, RequestPattern};
 pub use error::{Error, Problem};
 pub(crate) use gather::Gatherer;
-pub use gather::{FileKind, Loader, Source, no_files};
+pub use gather::{FileKind, Load, Loader, Source, no_files};
 pub(crate) use list::listed_patterns;
 pub(crate) use parse_terms::{allowance_text, bytes_text, format, header, parameter, rate_text};
 pub(crate) use print::HostText;

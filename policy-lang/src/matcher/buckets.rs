@@ -4,8 +4,12 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Entries in one line.
 pub(super) const SLOTS: usize = 10;
-/// Entries a line is meant to hold: 7.1 bytes an entry.
+/// Entries a line is meant to hold: 7.1 bytes an entry, which fits beside the text of most lists.
 const MEANT: usize = 9;
+/// Where there is no text: 8 bytes an entry, and a third of the lines that are full.
+const MEANT_ROOMY: usize = 8;
+/// The lowest bit of a hash that neither place nor tags have.
+const REST: u32 = 16;
 /// Bits of an entry's value; the other two are its kind.
 const VALUE_BITS: u32 = 30;
 const VALUE_MASK: u32 = (1 << VALUE_BITS) - 1;
@@ -61,6 +65,12 @@ impl Entry {
     pub(super) fn value(self) -> u32 {
         self.0 & VALUE_MASK
     }
+
+    /// The value that tells a hash from the others under the same tags.
+    #[inline]
+    pub(super) fn rest(hash: u64) -> u32 {
+        (hash >> REST) as u32 & VALUE_MASK
+    }
 }
 
 /// As much as the processor reads from memory at once. To find a name or to know that it is not there, and
@@ -82,7 +92,7 @@ pub(super) struct Line {
 /// The table. It finds candidates by sixteen bits of hash; the caller tells whether one is meant.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Buckets {
-    lines: Vec<Line>,
+    pub(super) lines: Vec<Line>,
 }
 
 /// What a line says about a hash at first sight.
@@ -97,7 +107,16 @@ pub(super) struct Glance {
 impl Buckets {
     /// A table for `count` entries and no more.
     pub(super) fn for_entries(count: usize) -> Self {
-        let lines = vec![Line::default(); count.div_ceil(MEANT).max(1)];
+        Self::with_lines(count.div_ceil(MEANT).max(1))
+    }
+
+    /// The same, a little larger and faster.
+    pub(super) fn roomy(count: usize) -> Self {
+        Self::with_lines(count.div_ceil(MEANT_ROOMY).max(1))
+    }
+
+    pub(super) fn with_lines(count: usize) -> Self {
+        let lines = vec![Line::default(); count];
         Self { lines }
     }
 
@@ -122,8 +141,9 @@ impl Buckets {
         mut is_it: impl FnMut(Entry) -> bool,
     ) -> Option<(Entry, usize)> {
         let mut index = self.home(hash);
-        // INVARIANT: there are more slots than entries, so some line on the way has not spilled.
-        while let Some(line) = self.lines.get(index) {
+        // There are more slots than entries, so some line on the way has not spilled.
+        for _ in 0..self.lines.len() {
+            let line = self.lines.get(index)?;
             let mut tagged = line.tagged(tag(hash));
             while tagged != 0 {
                 let slot = slot(tagged);
@@ -152,18 +172,18 @@ impl Buckets {
         self.lines.len() * SLOTS
     }
 
-    pub(super) fn insert(&mut self, hash: u64, entry: Entry) {
+    /// Adds an entry; says in which slot.
+    pub(super) fn insert(&mut self, hash: u64, entry: Entry) -> Option<usize> {
         let mut index = self.home(hash);
         for _ in 0..self.lines.len() {
-            let Some(line) = self.lines.get_mut(index) else {
-                return;
-            };
-            if line.put(hash, entry).is_some() {
-                return;
+            let line = self.lines.get_mut(index)?;
+            if let Some(slot) = line.put(hash, entry) {
+                return Some(index * SLOTS + slot);
             }
             line.filters |= spilled_bit(hash);
             index = self.after(index);
         }
+        None
     }
 
     /// Notes that there are entries for names below the one with this hash, which need not have an entry.
@@ -188,9 +208,9 @@ impl Buckets {
     }
 }
 
-// What each bit of a hash is for: 0 to 7 the tag, 8 to 15 more of it, 16 to 45 free for the entry, 46 to 63, and
-// more of the lower ones the more lines there are, the line. The filters use bits of the tag's second half and
-// of the entry's again.
+// What each bit of a hash is for: 0 to 7 the tag, 8 to 15 more of it, 16 to 45 the entry, if it has no offset,
+// 46 to 63, and more of the lower ones the more lines there are, the line. The filters use bits of the tag's
+// second half and of the entry's again.
 
 /// Never 0.
 #[inline]
@@ -241,12 +261,12 @@ impl Line {
     }
 
     /// Puts an entry into a free slot; `None` if there is none.
-    fn put(&mut self, hash: u64, entry: Entry) -> Option<()> {
+    fn put(&mut self, hash: u64, entry: Entry) -> Option<usize> {
         let slot = self.tags.iter().position(|tag| *tag == 0)?;
         *self.tags.get_mut(slot)? = tag(hash);
         *self.more.get_mut(slot)? = more(hash);
         *self.entries.get_mut(slot)? = entry.0;
-        Some(())
+        Some(slot)
     }
 }
 
@@ -314,10 +334,7 @@ mod tests {
             for slot in 0..full {
                 // Neighbours differ by one, which a zero-byte test may confuse.
                 let tag = 100 + (slot % 2) as u8 + 10 * (slot / 4) as u8;
-                assert!(
-                    line.put(tag.into(), Entry::new(Kind::Exact, slot as u32))
-                        .is_some()
-                );
+                assert_eq!(line.put(tag.into(), Entry::default()), Some(slot));
             }
             for tag in 1..=255 {
                 let mut flags = line.tagged(tag);

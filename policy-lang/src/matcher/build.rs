@@ -67,7 +67,9 @@ impl HostTable {
             let _ = self.key.suffixes(place.name.as_bytes(), |start, hash| {
                 labels += 1;
                 match (start, labels) {
-                    (0, _) => self.names.insert(hash, Entry::new(Kind::Place, number)),
+                    (0, _) => {
+                        self.names.insert(hash, Entry::new(Kind::Place, number));
+                    }
                     // Lookups start at two labels.
                     (_, 1) => return ControlFlow::Continue(()),
                     (..) => self.names.mark_longer(hash),

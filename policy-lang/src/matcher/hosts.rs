@@ -9,7 +9,7 @@ use super::{
     suffix::Key,
 };
 use crate::{Action, Host, HostPattern, HostScope, Port, Rule, RuleId, Tier, rule::ListMark};
-use std::{collections::HashMap, net::IpAddr, ops::ControlFlow};
+use std::{borrow::Cow, collections::HashMap, net::IpAddr, ops::ControlFlow};
 
 /// The labels of the deepest name: 253 bytes of one-byte labels and dots.
 const MOST_LABELS: usize = 127;
@@ -274,7 +274,7 @@ impl HostTable {
     }
 
     /// The texts of the lists, and what each does.
-    pub(crate) fn list_texts(&self) -> impl Iterator<Item = (Action, &str)> {
+    pub(crate) fn list_texts(&self) -> impl Iterator<Item = (Action, Cow<'_, str>)> {
         let tables = self.lists.iter().map(|list| &list.table);
         tables.map(|table| (table.action, table.text()))
     }

@@ -1,11 +1,11 @@
 //! Lists that block, made ready and saved: a table that is read at once, and text that stays where it is.
 //!
 //! An image is a header, the lines of the table, remarks (what else stands in the list), the line counts of the
-//! text, and then, never read as a whole, the offset of each slot's name and the text.
+//! text, checks of its stretches, and then, never read as a whole, the offset of each slot's name and the text.
 
 use super::{
     buckets::{Buckets, Entry, SLOTS},
-    lines::LineIndex,
+    lines::{LineIndex, STRIDE},
     listed::{ListedName, in_name},
     suffix::Key,
 };
@@ -17,14 +17,12 @@ use sha2::{Digest as _, Sha256};
 use std::{io, ops::ControlFlow, sync::Arc};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
-/// Names of a million bytes of text hold some fifty thousand; below that a list is read as fast as an image.
+/// Bytes of text, some thirteen thousand names, below which reading a list takes a millisecond or two anyway.
 pub(crate) const WORTH: usize = 1 << 18;
 /// The last byte is the version.
 const MAGIC: [u8; 8] = *b"sbxlist\x01";
-/// Bytes before a name in which the start of its line is looked for.
-const LINE: usize = 4096;
 /// A name, and the byte after it.
-const NAME: usize = 254;
+const NAME: u64 = 254;
 
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
@@ -36,7 +34,7 @@ struct Header {
     stamp: Stamp,
     /// SHA-256 of the text.
     digest: [u8; 32],
-    /// How many lines of the table, bytes of remarks, line counts and bytes of text there are.
+    /// How many lines of the table, bytes of remarks, line counts and checks, and bytes of text there are.
     lines: u64,
     remarks: u64,
     counts: u64,
@@ -90,30 +88,27 @@ pub(crate) struct Draft<'t> {
     names: Buckets,
     offsets: Vec<u32>,
     single_labels: bool,
-    counts: LineIndex,
+    counts: Vec<u32>,
     remarks: &'t [u8],
     text: &'t str,
 }
 
 impl<'t> Draft<'t> {
     /// COST: for a million names a fifth of a second.
-    pub(crate) fn new(
-        key: Key,
-        text: &'t str,
-        names: &[ListedName],
-        remarks: &'t [u8],
-    ) -> Self {
+    pub(crate) fn new(key: Key, text: &'t str, names: &[ListedName], remarks: &'t [u8]) -> Self {
         let table = Buckets::roomy(names.len());
         let mut draft = Self {
             key,
             offsets: vec![0; table.slots()],
             names: table,
             single_labels: false,
-            counts: LineIndex::of(text),
+            counts: LineIndex::of(text).0,
             remarks,
             text,
         };
         names.iter().for_each(|name| draft.add(*name));
+        let stretches = text.as_bytes().chunks(STRIDE);
+        draft.counts.extend(stretches.map(crc32fast::hash));
         draft
     }
 
@@ -153,7 +148,7 @@ impl<'t> Draft<'t> {
             digest: Sha256::digest(self.text).into(),
             lines: self.names.lines.len() as u64,
             remarks: self.remarks.len() as u64,
-            counts: self.counts.0.len() as u64,
+            counts: self.counts.len() as u64,
             text: self.text.len() as u64,
             single_labels: self.single_labels.into(),
             check: 0,
@@ -161,7 +156,7 @@ impl<'t> Draft<'t> {
         let parts = [
             self.names.lines.as_bytes(),
             self.remarks,
-            self.counts.0.as_bytes(),
+            self.counts.as_bytes(),
         ];
         header.check = header.check(parts);
         out.write_all(header.as_bytes())?;
@@ -186,12 +181,18 @@ impl Image {
     /// Reads an image that was made with `key` from a file with `stamp`.
     ///
     /// COST: for a million names eight megabytes read and checked, a few milliseconds.
-    pub(crate) fn read(key: Key, stamp: &Stamp, bytes: Arc<dyn ReadAt>) -> Result<Self, ImageError> {
+    pub(crate) fn read(
+        key: Key,
+        stamp: &Stamp,
+        bytes: Arc<dyn ReadAt>,
+    ) -> Result<Self, ImageError> {
         let mut header = Header::new_zeroed();
         bytes.read_at(header.as_mut_bytes(), 0)?;
         let known = header.magic == MAGIC && header.version == 1;
         let ours = known && header.key == key.0 && header.stamp == *stamp;
-        let places = header.places().filter(|places| ours && places.end == bytes.size());
+        let places = header
+            .places()
+            .filter(|places| ours && places.end == bytes.size());
         let Some(places) = places else {
             return Err(ImageError::Other);
         };
@@ -207,6 +208,7 @@ impl Image {
         if header.check != header.check(parts) {
             return Err(ImageError::Damaged);
         }
+        let checks = counts.split_off(counts.len() / 2);
         Ok(Self {
             digest: header.digest,
             names,
@@ -219,6 +221,7 @@ impl Image {
                 text: places.text,
                 len: header.text,
                 counts: LineIndex(counts),
+                checks,
             },
         })
     }
@@ -238,6 +241,8 @@ pub(super) struct Rest {
     text: u64,
     len: u64,
     counts: LineIndex,
+    /// CRC-32 of each stretch of the text.
+    checks: Vec<u32>,
 }
 
 impl Rest {
@@ -249,25 +254,39 @@ impl Rest {
         text.unwrap_or_default()
     }
 
-    /// The name in a slot and the place of its word, if the image still says so.
+    /// The name in a slot and the place of its word, if the image still says so: this part of it was not checked
+    /// when it was opened.
+    ///
+    /// COST: 128 KiB read and checked.
     pub(super) fn name(&self, slot: usize, entry: Entry) -> Option<(String, Position)> {
-        let mut offset = [0; 4];
         let place = self.offsets + 4 * slot as u64;
-        self.bytes.read_at(&mut offset, place).ok()?;
-        let offset = u64::from(u32::from_ne_bytes(offset));
-        let start = LineIndex::stretch(offset).saturating_sub(LINE as u64);
-        let end = (offset + NAME as u64).min(self.len);
-        let mut window = vec![0; usize::try_from(end.checked_sub(start)?).ok()?];
-        self.bytes.read_at(&mut window, self.text + start).ok()?;
-        let at = usize::try_from(offset - start).ok()?;
-        let rest = window.get(at..)?;
+        let offset = self.bytes_at(place, 4)?;
+        let offset = u64::from(u32::from_ne_bytes(offset.try_into().ok()?));
+        let rest = self.bytes_at(self.text + offset, self.len.checked_sub(offset)?.min(NAME))?;
         let len = rest.iter().position(|byte| !in_name(*byte));
         let name = rest.get(..len.unwrap_or(rest.len()))?;
-        // This part of the file was not checked when it was opened.
         let is_it = Entry::rest(self.key.hash(name)) == entry.value();
         let name = str::from_utf8(name).ok().filter(|_| is_it)?;
-        let position = self.counts.position(window.get(..at)?, start);
-        Some((name.to_owned(), position))
+
+        let stride = STRIDE as u64;
+        let stretch = LineIndex::stretch(offset);
+        // The line may start a stretch before.
+        let start = stretch.saturating_sub(stride);
+        let end = (stretch + stride).min(self.len);
+        let window = self.bytes_at(self.text + start, end - start)?;
+        let first = usize::try_from(start / stride).ok()?;
+        let mut checks = self.checks.get(first..)?.iter();
+        let sound = |stretch: &[u8]| checks.next() == Some(&crc32fast::hash(stretch));
+        let before = usize::try_from(offset - start).ok()?;
+        let sound = window.chunks(STRIDE).all(sound);
+        let position = self.counts.position(window.get(..before)?, start);
+        sound.then(|| (name.to_owned(), position))
+    }
+
+    fn bytes_at(&self, offset: u64, len: u64) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(len).ok()?];
+        self.bytes.read_at(&mut bytes, offset).ok()?;
+        Some(bytes)
     }
 }
 

@@ -3,12 +3,12 @@
 use crate::Position;
 
 /// Bytes of text between two counts.
-const STRIDE: usize = 1 << 16;
+pub(super) const STRIDE: usize = 1 << 16;
 
 /// How many lines end before each stretch of a text, so that no more than one stretch is counted through to
 /// find the line of an offset: a denied request names its rule's line, and must not cost the whole list.
 #[derive(Debug)]
-pub(super) struct LineIndex(Vec<u32>);
+pub(super) struct LineIndex(pub(super) Vec<u32>);
 
 impl LineIndex {
     pub(super) fn of(text: &str) -> Self {
@@ -21,23 +21,37 @@ impl LineIndex {
         Self(counts.collect())
     }
 
-    /// Where the word starts that the byte at `offset` is part of or follows.
-    pub(super) fn word_position(&self, text: &str, offset: usize) -> Position {
-        let before = text.get(..offset).unwrap_or("");
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        let in_line = before.get(line_start..).unwrap_or("");
-        let word_start = in_line
-            .rfind(|c: char| c.is_ascii_whitespace())
-            .map_or(0, |at| at + 1);
-        let column = in_line.get(..word_start).unwrap_or("").chars().count() + 1;
-        let stretch = offset / STRIDE;
-        let counted = self.0.get(stretch).copied().unwrap_or(0);
-        let rest = before.as_bytes().get(stretch * STRIDE..).unwrap_or(&[]);
+    /// Where the stretch starts that the byte at `offset` is in.
+    pub(super) fn stretch(offset: u64) -> u64 {
+        offset - offset % STRIDE as u64
+    }
+
+    /// Where the word starts that the byte after `before` is part of or follows; `before` is the text from
+    /// `start` on, which is no later than the stretch.
+    pub(super) fn position(&self, before: &[u8], start: u64) -> Position {
+        let line_start = after_last(before, |byte| byte == b'\n');
+        let in_line = before.get(line_start..).unwrap_or(&[]);
+        let word_start = after_last(in_line, |byte| byte.is_ascii_whitespace());
+        let ahead = in_line.get(..word_start).unwrap_or(&[]);
+        // Bytes that begin a character of UTF-8.
+        let column = ahead.iter().filter(|byte| **byte & 0xc0 != 0x80).count() + 1;
+        let stretch = Self::stretch(start + before.len() as u64);
+        let counted = usize::try_from(stretch)
+            .ok()
+            .and_then(|at| self.0.get(at / STRIDE));
+        let uncounted = usize::try_from(stretch.saturating_sub(start)).ok();
+        let rest = uncounted.and_then(|at| before.get(at..)).unwrap_or(&[]);
         Position {
-            line: counted + newlines(rest) + 1,
+            line: counted.copied().unwrap_or(0) + newlines(rest) + 1,
             column: u32::try_from(column).unwrap_or(u32::MAX),
         }
     }
+}
+
+/// Where the bytes start that follow the last `end`.
+fn after_last(bytes: &[u8], end: impl Fn(u8) -> bool) -> usize {
+    let last = bytes.iter().rposition(|byte| end(*byte));
+    last.map_or(0, |at| at + 1)
 }
 
 fn newlines(bytes: &[u8]) -> u32 {
@@ -60,7 +74,7 @@ mod tests {
         let index = LineIndex::of(text);
         for (word, line, column) in rows {
             let offset = text.find(word).unwrap();
-            let found = index.word_position(text, offset);
+            let found = index.position(&text.as_bytes()[..offset], 0);
             assert_eq!(found, Position { line, column }, "{word}");
         }
     }
@@ -77,9 +91,13 @@ mod tests {
             STRIDE / 8 + 1,
             STRIDE / 4 - 1,
         ] {
-            let found = index.word_position(&text, line * 8);
+            let before = &text.as_bytes()[..line * 8];
+            let start = LineIndex::stretch(before.len() as u64).saturating_sub(64);
             let line = line as u32 + 1;
-            assert_eq!(found, Position { line, column: 1 });
+            for start in [0, start] {
+                let found = index.position(&before[start as usize..], start);
+                assert_eq!(found, Position { line, column: 1 });
+            }
         }
     }
 }

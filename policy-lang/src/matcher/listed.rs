@@ -2,12 +2,15 @@
 
 use super::{
     buckets::{Buckets, Entry, Kind},
+    image::{Image, Rest},
     lines::LineIndex,
     suffix::Key,
 };
-use crate::{Action, Effect, Host, HostName, HostPattern, HostScope, Origin, Rule, rule::ListMark};
+use crate::{
+    Action, Effect, Host, HostName, HostPattern, HostScope, Origin, Position, Rule, rule::ListMark,
+};
 use sha2::{Digest as _, Sha256};
-use std::{ops::ControlFlow, sync::Arc};
+use std::{borrow::Cow, ops::ControlFlow, sync::Arc};
 
 /// A canonical name in the text of a list.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +32,8 @@ impl ListedName {
 
 /// The names of one list file, all for every port and every request.
 ///
-/// A name costs no more than its bytes in the file and its entry in the table, which is its offset.
+/// A name costs no more than its bytes in the file and its entry in the table, which is its offset; from an image,
+/// no more than the entry.
 #[derive(Debug)]
 pub(crate) struct ListTable {
     pub(crate) action: Action,
@@ -40,9 +44,17 @@ pub(crate) struct ListTable {
     pub(super) names: Buckets,
     /// Whether a name of one label is listed.
     pub(super) single_labels: bool,
-    /// The file, kept: names are compared with it and shown from it.
-    text: String,
-    lines: LineIndex,
+    kept: Kept,
+}
+
+/// What is kept of a list's text.
+#[derive(Debug)]
+enum Kept {
+    /// All of it: names are compared with it and shown from it, and entries are offsets.
+    Text(String, LineIndex),
+    /// Nothing: entries are what of a name's hash the table does not say otherwise, and are believed. Only for
+    /// lists that block.
+    Image(Rest),
 }
 
 impl ListTable {
@@ -51,35 +63,47 @@ impl ListTable {
         key: Key,
         action: Action,
         source: Arc<str>,
-        text: String,
+        mut text: String,
         names: &[ListedName],
     ) -> Self {
+        text.shrink_to_fit();
+        let lines = LineIndex::of(&text);
         let mut table = Self {
             action,
             source,
             digest: Sha256::digest(&text).into(),
             names: Buckets::for_entries(names.len()),
             single_labels: false,
-            lines: LineIndex::of(&text),
-            text,
+            kept: Kept::Text(String::new(), LineIndex(Vec::new())),
         };
-        table.text.shrink_to_fit();
         for name in names {
-            table.add(key, *name);
+            table.add(key, &text, *name);
         }
+        table.kept = Kept::Text(text, lines);
         table
     }
 
-    fn add(&mut self, key: Key, listed: ListedName) {
-        let name = listed.of(&self.text).as_bytes();
+    /// The names of a list that blocks.
+    pub(crate) fn blocked(source: Arc<str>, image: Image) -> Self {
+        Self {
+            action: Action::Deny,
+            source,
+            digest: image.digest,
+            names: image.names,
+            single_labels: image.single_labels,
+            kept: Kept::Image(image.rest),
+        }
+    }
+
+    fn add(&mut self, key: Key, text: &str, listed: ListedName) {
+        let name = listed.of(text).as_bytes();
         let entry = Entry::new(listed.kind, listed.offset);
         let mut labels = 0;
         let _ = key.suffixes(name, |start, hash| {
             labels += 1;
             match (start, labels) {
                 (0, _) => {
-                    let same =
-                        |other: Entry| other.kind() == listed.kind && is(&self.text, other, name);
+                    let same = |other: Entry| other.kind() == listed.kind && is(text, other, name);
                     if self.names.find(hash, same).is_none() {
                         self.names.insert(hash, entry);
                     }
@@ -94,8 +118,11 @@ impl ListTable {
     }
 
     /// The file.
-    pub(super) fn text(&self) -> &str {
-        &self.text
+    pub(super) fn text(&self) -> Cow<'_, str> {
+        match &self.kept {
+            Kept::Text(text, _) => text.into(),
+            Kept::Image(rest) => rest.text().into(),
+        }
     }
 
     /// How many identifiers its rules take.
@@ -108,17 +135,21 @@ impl ListTable {
     /// The identifier is even for a rule about the name itself: one word of a list can stand for both.
     #[inline]
     pub(super) fn find(&self, hash: u64, name: &[u8], exact: bool) -> Option<u32> {
-        let (_, slot) = self.names.find(hash, |entry| {
-            entry.kind().covers(exact) && is(&self.text, entry, name)
-        })?;
+        let (_, slot) = match &self.kept {
+            Kept::Text(text, _) => self.names.find(hash, |entry| {
+                entry.kind().covers(exact) && is(text, entry, name)
+            }),
+            Kept::Image(_) => self.names.find(hash, |entry| {
+                entry.kind().covers(exact) && entry.value() == Entry::rest(hash)
+            }),
+        }?;
         Some(2 * slot as u32 + u32::from(!exact))
     }
 
     /// The rule that an identifier of [`ListTable::find`] names, as if it stood alone.
     pub(super) fn rule(&self, id: u32, mark: ListMark) -> Option<Rule> {
-        let start = self.names.at(id as usize / 2)?.value() as usize;
-        let text = name_at(&self.text, start);
-        let name = HostName::parse(text).ok()?;
+        let (text, at) = self.name(id as usize / 2)?;
+        let name = HostName::parse(&text).ok()?;
         let scope = match id % 2 {
             0 => HostScope::Exact(Host::Name(name)),
             _ => HostScope::Below(name),
@@ -132,9 +163,25 @@ impl ListTable {
             },
             origin: Origin::File {
                 source: self.source.clone(),
-                at: self.lines.word_position(&self.text, start),
+                at,
             },
         })
+    }
+
+    /// The name in a slot, and where its word stands.
+    fn name(&self, slot: usize) -> Option<(Cow<'_, str>, Position)> {
+        let entry = self.names.at(slot)?;
+        match &self.kept {
+            Kept::Text(text, lines) => {
+                let start = entry.value() as usize;
+                let at = lines.position(text.as_bytes().get(..start)?, 0);
+                Some((name_at(text, start).into(), at))
+            }
+            Kept::Image(rest) => {
+                let (name, at) = rest.name(slot, entry)?;
+                Some((name.into(), at))
+            }
+        }
     }
 }
 
@@ -180,6 +227,6 @@ fn name_at(text: &str, offset: usize) -> &str {
 
 /// Whether a byte can stand in a canonical name.
 #[inline]
-fn in_name(byte: u8) -> bool {
+pub(super) fn in_name(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.'
 }

@@ -4,6 +4,7 @@ mod buckets;
 mod build;
 mod filter;
 mod hosts;
+mod image;
 mod level;
 mod lines;
 mod listed;
@@ -14,6 +15,7 @@ mod suffix;
 
 pub(crate) use buckets::Kind;
 pub(crate) use hosts::{Decided, HostTable};
+pub(crate) use image::{Draft, Image, WORTH};
 pub(crate) use listed::{ListTable, ListedName};
 pub(crate) use nets::{Author, NetRule, NetTable};
 pub(crate) use slot::View;

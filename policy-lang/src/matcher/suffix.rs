@@ -1,5 +1,6 @@
 //! The suffixes of a name and a keyed hash of each, in one pass from right to left.
 
+use crate::saved::ListStore;
 use std::{
     hash::{BuildHasher as _, RandomState},
     ops::ControlFlow,
@@ -14,6 +15,11 @@ impl Key {
     /// A key that no other process has, from the source that the standard library seeds its hash maps from.
     pub(crate) fn random() -> Self {
         Self([1, 2, 3].map(|part| RandomState::new().hash_one(part)))
+    }
+
+    /// The one that the images of a store were made with.
+    pub(crate) fn of(store: &dyn ListStore) -> Self {
+        Self(store.key())
     }
 
     /// Takes in the next eight bytes to the left.

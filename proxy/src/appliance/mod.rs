@@ -94,7 +94,7 @@ impl Appliance {
             ground,
             handed: options.handed,
             seen: Mutex::new(Seen {
-                policies: Policies::new(plan.directory.clone()),
+                policies: Policies::new(plan.directory.clone(), options.lists),
                 clients: Clients::default(),
                 troubles: BTreeMap::new(),
             }),

@@ -15,6 +15,8 @@ const GRACE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Policies {
     directory: PathBuf,
+    /// Where images of long lists are kept.
+    lists: Option<PathBuf>,
     loaded: BTreeMap<Name, Loaded>,
 }
 
@@ -38,9 +40,10 @@ pub(super) enum Found {
 }
 
 impl Policies {
-    pub(super) fn new(directory: PathBuf) -> Self {
+    pub(super) fn new(directory: PathBuf, lists: Option<PathBuf>) -> Self {
         Self {
             directory,
+            lists,
             loaded: BTreeMap::new(),
         }
     }
@@ -79,7 +82,7 @@ impl Policies {
                     Look::Wrong(error) => Found::Wrong(error.to_string()),
                 }
             }
-            _ => match Live::load(&path) {
+            _ => match Live::load(&path, self.lists.as_deref()) {
                 Ok((live, warnings)) => {
                     let live = Arc::new(live);
                     let loaded = Loaded {
