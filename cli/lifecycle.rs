@@ -198,6 +198,8 @@ fn spec(
             sandbox.config().as_ref(),
             "--ca-dir".as_ref(),
             sandbox.ca_dir().as_ref(),
+            "--lists".as_ref(),
+            paths.lists().as_ref(),
             "--log".as_ref(),
             sandbox.network_log().as_ref(),
             "--admin".as_ref(),

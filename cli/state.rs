@@ -56,6 +56,11 @@ impl Paths {
         &self.cache
     }
 
+    /// Images of long block lists, shared by all proxies.
+    pub(crate) fn lists(&self) -> PathBuf {
+        self.cache.join("lists")
+    }
+
     /// The directory that holds one directory a sandbox.
     pub(crate) fn sandboxes(&self) -> PathBuf {
         self.home.join(".docker/sandboxes/vm")

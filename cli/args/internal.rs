@@ -30,6 +30,8 @@ pub(crate) struct InternalProxyArgs {
     #[arg(long)]
     pub(crate) ca_dir: PathBuf,
     #[arg(long)]
+    pub(crate) lists: Option<PathBuf>,
+    #[arg(long)]
     pub(crate) log: PathBuf,
     #[arg(long)]
     pub(crate) admin: PathBuf,

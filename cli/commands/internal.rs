@@ -37,6 +37,7 @@ fn proxy(args: InternalProxyArgs) -> Outcome {
         let options = Options {
             parents: parents(&handover)?,
             dns: args.dns,
+            lists: args.lists,
             log: Some(args.log),
             admin: Some(args.admin),
             handover: Some(handover),

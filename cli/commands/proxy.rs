@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use super::running::{self, Running};
 use crate::args::{AddClientArgs, Listen, ProxyArgs, ProxyCommand};
 use crate::report::{self, Failure, Outcome};
+use crate::state::Paths;
 
 pub(super) fn run(args: ProxyArgs) -> Outcome {
     if let Some(ProxyCommand::AddClient(args)) = &args.command {
@@ -47,6 +48,7 @@ fn options(args: &ProxyArgs, config: PathBuf) -> Result<Options, Failure> {
     let parents = Parents::handed(&Handed::from_env(parent::VARIABLES));
     let variables = SERVICES.iter().flat_map(|service| service.variables);
     Ok(Options {
+        lists: Paths::from_env().ok().map(|paths| paths.lists()),
         dns: args.dns,
         log: args.log.clone(),
         metrics: args.metrics,

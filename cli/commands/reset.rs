@@ -25,6 +25,8 @@ pub(super) fn run(args: &ResetArgs) -> Outcome {
         inventory::remove(&cache, image).map_err(|error| Failure::of(&error))?;
     }
     inventory::sweep(&cache).map_err(|error| Failure::of(&error))?;
+    // Made again from the lists when a proxy next reads them.
+    let _ = std::fs::remove_dir_all(paths.lists());
     report::print("All VMs reset successfully")?;
     Ok(ExitCode::SUCCESS)
 }
