@@ -22,7 +22,11 @@ fn shared(dir: &Path) -> Shared {
     };
     let fs = PassthroughFs::new(config).unwrap();
     fs.init(virtiofsd::filesystem::FsOptions::empty()).unwrap();
-    Guard { fs, hidden: None }
+    Guard {
+        fs,
+        hidden: None,
+        echo: Echo::silent(),
+    }
 }
 
 fn guest() -> Context {
