@@ -83,7 +83,7 @@ fn build(vm: &Running, get: &str) {
 /// Containers that know each other by name, on a network of their own.
 fn compose(vm: &Running, get: &str) {
     let file = format!(
-        "version: '3'\\nservices:\\n  peer:\\n    image: tiny\\n    command: sleep 1000\\n  \
+        "services:\\n  peer:\\n    image: tiny\\n    command: sleep 1000\\n  \
          asker:\\n    image: tiny\\n    depends_on: [peer]\\n    command: sh -c \"getent hosts peer >&2 && {get}\"\\n"
     );
     let script = format!(
