@@ -11,6 +11,7 @@ mod modules;
 pub(crate) mod netlink;
 pub(crate) mod network;
 mod root;
+mod timer;
 mod uptime;
 
 use std::io;
@@ -94,6 +95,7 @@ pub fn run() -> Result<Booted, BootError> {
         ..Timings::default()
     };
     root::mount_early()?;
+    timer::look()?;
     modules::load_needed()?;
     let docker = Mutex::new(Modules::for_docker());
     timings.modules_ms = Some(uptime_ms());

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+use wire::NO_TIMER;
 use wire::message::{Configure, Share, User};
 
 use super::proxy::Silence;
@@ -22,6 +23,9 @@ use crate::tool;
 
 /// The share of the time for an orderly end that programs in the guest get; the rest is for disks.
 const GUESTS_PART: f32 = 0.7;
+
+/// Machines that are started before one without a working timer is what one gets.
+const ATTEMPTS: usize = 3;
 
 /// What a life depends on besides its spec.
 struct Means<'a> {
@@ -99,7 +103,7 @@ async fn boot_and_run(spec: &Spec, board: &Arc<Board>, ports: Ports) -> Result<(
 async fn boot_with(spec: &Spec, board: &Arc<Board>, means: &Means<'_>) -> Result<(), Error> {
     let (accel, note) = accel::decide(spec.accel, &means.findings)?;
     note.into_iter().for_each(|note| board.note(note));
-    let outcome = attempt(spec, accel, board, means).await;
+    let outcome = attempts(spec, accel, board, means).await;
     let Some(reason) = kvm_failure(&outcome).filter(|_| accel == Accel::Kvm) else {
         return outcome;
     };
@@ -109,7 +113,30 @@ async fn boot_with(spec: &Spec, board: &Arc<Board>, means: &Means<'_>) -> Result
     // Not remembered means only that the next start waits as long.
     let _ = accel::remember_failure(&spec.cache_dir, &reason);
     board.note(accel::emulating(&reason));
-    attempt(spec, Accel::Tcg, board, means).await
+    attempts(spec, Accel::Tcg, board, means).await
+}
+
+/// Starts another machine in place of one in which no timer works, as happens under emulation on a busy host.
+async fn attempts(
+    spec: &Spec,
+    accel: Accel,
+    board: &Arc<Board>,
+    means: &Means<'_>,
+) -> Result<(), Error> {
+    for n in 1..ATTEMPTS {
+        let outcome = attempt(spec, accel, board, means).await;
+        match &outcome {
+            Err(Error::Vmm { said, .. }) if said.contains(NO_TIMER) && !board.was_ready() => {
+                board.note(in_vain(n));
+            }
+            _ => return outcome,
+        }
+    }
+    attempt(spec, accel, board, means).await
+}
+
+fn in_vain(attempt: usize) -> String {
+    format!("start {attempt} of {ATTEMPTS} was in vain: {NO_TIMER}")
 }
 
 /// What KVM is blamed for when a guest on it never got ready.
@@ -368,6 +395,14 @@ mod tests {
             "{notes:?}"
         );
         assert!(remembered);
+    }
+
+    #[tokio::test]
+    async fn a_machine_without_a_timer_is_replaced_twice() {
+        let helper = format!("echo 'sandbox-init: {NO_TIMER}' >&2; exit 1");
+        let (error, notes, _) = boot_in_vain(&helper, AccelChoice::Tcg).await;
+        assert!(matches!(error, Error::Vmm { .. }), "{error}");
+        assert_eq!(notes, [in_vain(1), in_vain(2)]);
     }
 
     #[tokio::test]

@@ -30,6 +30,10 @@ pub const CONTROL_PORT: &str = "sandbox.control";
 /// Name of the virtio-serial port whose streams are opened by the guest: one per TCP connection.
 pub const DATA_PORT: &str = "sandbox.data";
 
+/// What the guest's init says on the console of a machine in which nothing that waits would ever wake. The host
+/// then starts another.
+pub const NO_TIMER: &str = "the kernel found no timer that works";
+
 /// Version of everything in this crate. Guest and host are built together, so a difference means
 /// that a VM outlived an upgrade of the host program.
 pub const PROTOCOL: u32 = 2;
