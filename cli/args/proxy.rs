@@ -13,16 +13,18 @@ use proxy::appliance::Name;
 Point a client at it with HTTPS_PROXY=http://ADDRESS and make it trust DIR/proxy-ca.crt.
 Edits of policies and of the file of clients take effect at once; SIGHUP makes it look right away.
 
-Many policies: --config-dir names a directory with one file each, NAME.policy or NAME.json. A listener
-`IP:PORT=NAME` puts whoever connects under the policy NAME. A listener without a name is for clients that
-say who they are (HTTPS_PROXY=http://USER:PASSWORD@ADDRESS): --clients names the file that knows them, one
-policy each. Clients share nothing but the authority, the log and the resolver: connections, limits, budgets
-and the list of denials at /.sandbox/why are each client's own.
+Many policies: --config-dir names a directory with one file each, NAME.policy or NAME.json. A
+listener `IP:PORT=NAME` puts whoever connects under the policy NAME. A listener without a name
+is for clients that say who they are (HTTPS_PROXY=http://USER:PASSWORD@ADDRESS): --clients names
+the file that knows them, one policy each. Clients share nothing but the authority, the log and
+the resolver: connections, limits, budgets and the list of denials at /.sandbox/why are each
+client's own.
 
-Sockets that systemd passes (socket activation) are served instead of --listen, so that no connection
-is refused while the proxy is replaced; FileDescriptorName=NAME puts one under the policy NAME.
-With Type=notify-reload, systemd is told when it is ready, reloading and stopping. SIGTERM and SIGINT take no
-more connections and let requests finish. HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name parent proxies (http, socks5).
+Sockets that systemd passes (socket activation) are served instead of --listen, so that no
+connection is refused while the proxy is replaced; FileDescriptorName=NAME puts one under the
+policy NAME. With Type=notify-reload, systemd is told when it is ready, reloading and stopping.
+SIGTERM and SIGINT take no more connections and let requests finish. HTTP_PROXY, HTTPS_PROXY,
+ALL_PROXY and NO_PROXY name parent proxies (http, socks5).
 
 Examples:
   sandbox proxy --listen 127.0.0.1:3128 --config proxy-config.json --ca-dir ca
@@ -30,7 +32,7 @@ Examples:
   ANTHROPIC_API_KEY=… sandbox proxy --config proxy-config.json --credentials
 
   sandbox proxy add-client alice --clients clients --policy team
-  sandbox proxy --config-dir policies --clients clients --listen 10.0.0.1:3128 --listen 127.0.0.1:3129=ci")]
+  sandbox proxy --config-dir policies --clients clients --listen 10.0.0.1:3128")]
 pub(crate) struct ProxyArgs {
     #[command(subcommand)]
     pub(crate) command: Option<ProxyCommand>,
