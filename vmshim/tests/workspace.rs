@@ -212,7 +212,8 @@ while True:
         events = events[16 + size:]
         there = open(name).read().strip() if os.path.isfile(name) else ""
         print(name, names.get(mask & 0xfff, mask), there, sep=":")
-        if name == "stop":
+        # It is heard of twice, as new and as written to.
+        if name == "stop" and mask & 0x100:
             os.write(os.open("mine", os.O_WRONLY | os.O_APPEND), b"more")
         if name == "end":
             raise SystemExit
