@@ -24,7 +24,7 @@ Sockets that systemd passes (socket activation) are served instead of --listen, 
 connection is refused while the proxy is replaced; FileDescriptorName=NAME puts one under the
 policy NAME. With Type=notify-reload, systemd is told when it is ready, reloading and stopping.
 SIGTERM and SIGINT take no more connections and let requests finish. HTTP_PROXY, HTTPS_PROXY,
-ALL_PROXY and NO_PROXY name parent proxies (http, socks5).
+ALL_PROXY and NO_PROXY name parent proxies (http, https, socks5).
 
 Examples:
   sandbox proxy --listen 127.0.0.1:3128 --config proxy-config.json --ca-dir ca

@@ -53,7 +53,7 @@ pub(crate) enum Cause {
     /// The parent proxy did not do its part.
     Parent(ParentRefusal),
     /// TLS with the origin failed.
-    OriginTls(OriginTlsError),
+    OriginTls(TlsError),
     /// The origin's answer is not one this proxy passes on.
     BadAnswer(String),
     /// The origin closed the connection before answering.
@@ -86,12 +86,14 @@ pub(crate) enum DialError {
 }
 
 /// What a parent proxy did instead of its part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ParentRefusal {
     #[error("it cannot be reached: {0}")]
     Unreachable(std::io::ErrorKind),
     #[error("it did not answer in time")]
     Timeout,
+    #[error(transparent)]
+    Tls(TlsError),
     #[error("its answer is not one of a proxy")]
     Malformed,
     #[error("it wants a user name and password, or others than those it got")]
@@ -102,9 +104,9 @@ pub(crate) enum ParentRefusal {
     Socks(&'static str),
 }
 
-/// Why TLS with an origin failed.
+/// Why TLS with an origin or a parent proxy failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum OriginTlsError {
+pub(crate) enum TlsError {
     #[error("its certificate has expired or is not yet valid")]
     Expired,
     #[error("its certificate is for another host")]
@@ -196,7 +198,10 @@ impl Cause {
             Self::Parent(refusal) => {
                 let code = match refusal {
                     ParentRefusal::Unreachable(_) => "parent-unreachable",
-                    ParentRefusal::Timeout => "parent-timeout",
+                    ParentRefusal::Timeout | ParentRefusal::Tls(TlsError::Timeout) => {
+                        "parent-timeout"
+                    }
+                    ParentRefusal::Tls(_) => "parent-tls",
                     ParentRefusal::Malformed => "parent-malformed",
                     ParentRefusal::Unknown => "parent-auth",
                     ParentRefusal::Status(_) | ParentRefusal::Socks(_) => "parent-refused",
@@ -206,12 +211,12 @@ impl Cause {
             Self::Dial(DialError::Other(_)) => (S::BAD_GATEWAY, "connect-failed", Allowed, Dial),
             Self::OriginTls(error) => {
                 let code = match error {
-                    OriginTlsError::Expired => "origin-cert-expired",
-                    OriginTlsError::WrongHost => "origin-cert-host",
-                    OriginTlsError::UnknownAuthority => "origin-cert-authority",
-                    OriginTlsError::Certificate(_) => "origin-cert",
-                    OriginTlsError::Timeout => "origin-tls-timeout",
-                    OriginTlsError::Handshake(_) => "origin-tls",
+                    TlsError::Expired => "origin-cert-expired",
+                    TlsError::WrongHost => "origin-cert-host",
+                    TlsError::UnknownAuthority => "origin-cert-authority",
+                    TlsError::Certificate(_) => "origin-cert",
+                    TlsError::Timeout => "origin-tls-timeout",
+                    TlsError::Handshake(_) => "origin-tls",
                 };
                 (S::BAD_GATEWAY, code, Allowed, Handshake)
             }
@@ -246,8 +251,12 @@ impl Cause {
                 ResolveError::NotFound | ResolveError::NoAddress => false,
                 ResolveError::Timeout | ResolveError::Busy | ResolveError::Failed(_) => true,
             },
-            Self::OriginTls(error) => matches!(error, OriginTlsError::Timeout),
-            Self::Parent(refusal) => !matches!(refusal, ParentRefusal::Unknown),
+            Self::OriginTls(error) => matches!(error, TlsError::Timeout),
+            Self::Parent(refusal) => match refusal {
+                ParentRefusal::Unknown => false,
+                ParentRefusal::Tls(error) => matches!(error, TlsError::Timeout),
+                _ => true,
+            },
             Self::Limited { .. }
             | Self::Dial(_)
             | Self::Closed(_)

@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::splice::Splice;
 use crate::record::Traffic;
+use crate::upstream::stream::Stream;
 
 /// One read. COST: lent from a pool of the thread only while bytes are on their way, so an idle tunnel holds none.
 const BUFFER: usize = 64 * 1024;
@@ -106,7 +107,11 @@ fn count(traffic: &Traffic, up: usize, down: usize) {
 
 /// The TCP socket that `stream` is, if it is one.
 fn socket<I: 'static>(stream: &mut I) -> Option<&mut TcpStream> {
-    (stream as &mut dyn Any).downcast_mut()
+    let stream = stream as &mut dyn Any;
+    match stream.is::<Stream>() {
+        true => stream.downcast_mut().and_then(Stream::socket),
+        false => stream.downcast_mut(),
+    }
 }
 
 /// One direction between two sockets: copied while messages are small, spliced while they are not.

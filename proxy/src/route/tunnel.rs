@@ -71,7 +71,8 @@ where
         }
     };
     record.traffic().add_up(first.len());
-    if origin.write_all(&first).await.is_err() {
+    // TLS to a parent keeps what the socket does not take at once.
+    if origin.write_all(&first).await.is_err() || origin.flush().await.is_err() {
         record.failed(&Cause::Closed("it took no bytes".into()));
         return None;
     }

@@ -1,4 +1,4 @@
-//! TLS towards origins, always verified.
+//! TLS towards origins and parent proxies, always verified.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,16 +12,21 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::cause::OriginTlsError;
+use crate::cause::TlsError;
 use crate::upstream::sender::Protocol;
 
 /// Sessions kept for resumption.
 const SESSIONS: usize = 256;
 
+/// The same for parents, of which there are two at most.
+const PARENT_SESSIONS: usize = 4;
+
 /// Makes verified connections.
 pub(crate) struct Connector {
     http1: TlsConnector,
     http2: TlsConnector,
+    /// Towards parents, so that no session that an origin of the same name began is shown to one.
+    parents: TlsConnector,
 }
 
 /// Loads the trusted authorities. What cannot be read is left out and told; without any, no origin verifies.
@@ -49,18 +54,23 @@ impl Connector {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let mut offering = |protocols: &[Protocol]| {
+        let mut offering = |protocols: &[Protocol], sessions| {
             // A session is resumed only towards what was offered when it began.
-            config.resumption = Resumption::in_memory_sessions(SESSIONS);
+            config.resumption = Resumption::in_memory_sessions(sessions);
             config.alpn_protocols = protocols
                 .iter()
                 .map(|protocol| protocol.alpn().to_vec())
                 .collect();
             TlsConnector::from(Arc::new(config.clone()))
         };
-        let http1 = offering(&[Protocol::Http1]);
-        let http2 = offering(&[Protocol::Http2, Protocol::Http1]);
-        Ok(Self { http1, http2 })
+        let http1 = offering(&[Protocol::Http1], SESSIONS);
+        let http2 = offering(&[Protocol::Http2, Protocol::Http1], SESSIONS);
+        let parents = offering(&[Protocol::Http1], PARENT_SESSIONS);
+        Ok(Self {
+            http1,
+            http2,
+            parents,
+        })
     }
 
     /// TLS over `io`, for the host of `target`, offering `best` and what is below it.
@@ -70,20 +80,43 @@ impl Connector {
         best: Protocol,
         io: I,
         deadline: Duration,
-    ) -> Result<TlsStream<I>, OriginTlsError>
+    ) -> Result<TlsStream<I>, TlsError>
     where
         I: AsyncRead + AsyncWrite + Unpin,
     {
-        let name = server_name(target).ok_or(OriginTlsError::WrongHost)?;
+        let name = server_name(target).ok_or(TlsError::WrongHost)?;
         let connector = match best {
             Protocol::Http1 => &self.http1,
             Protocol::Http2 => &self.http2,
         };
-        match tokio::time::timeout(deadline, connector.connect(name, io)).await {
-            Err(_) => Err(OriginTlsError::Timeout),
-            Ok(Err(error)) => Err(cause(&error)),
-            Ok(Ok(stream)) => Ok(stream),
-        }
+        within(deadline, connector.connect(name, io)).await
+    }
+
+    /// TLS over `io`, with the parent called `name`.
+    pub(crate) async fn connect_parent<I>(
+        &self,
+        name: &ServerName<'static>,
+        io: I,
+        deadline: Duration,
+    ) -> Result<TlsStream<I>, TlsError>
+    where
+        I: AsyncRead + AsyncWrite + Unpin,
+    {
+        within(deadline, self.parents.connect(name.clone(), io)).await
+    }
+}
+
+async fn within<I>(
+    deadline: Duration,
+    handshake: tokio_rustls::Connect<I>,
+) -> Result<TlsStream<I>, TlsError>
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+{
+    match tokio::time::timeout(deadline, handshake).await {
+        Err(_) => Err(TlsError::Timeout),
+        Ok(Err(error)) => Err(cause(&error)),
+        Ok(Ok(stream)) => Ok(stream),
     }
 }
 
@@ -96,7 +129,7 @@ fn server_name(target: &Target) -> Option<ServerName<'static>> {
     }
 }
 
-fn cause(error: &std::io::Error) -> OriginTlsError {
+fn cause(error: &std::io::Error) -> TlsError {
     use CertificateError as Bad;
     let tls = error
         .get_ref()
@@ -106,12 +139,12 @@ fn cause(error: &std::io::Error) -> OriginTlsError {
             Bad::Expired
             | Bad::ExpiredContext { .. }
             | Bad::NotValidYet
-            | Bad::NotValidYetContext { .. } => OriginTlsError::Expired,
-            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => OriginTlsError::WrongHost,
-            Bad::UnknownIssuer => OriginTlsError::UnknownAuthority,
-            bad => OriginTlsError::Certificate(bad.to_string()),
+            | Bad::NotValidYetContext { .. } => TlsError::Expired,
+            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => TlsError::WrongHost,
+            Bad::UnknownIssuer => TlsError::UnknownAuthority,
+            bad => TlsError::Certificate(bad.to_string()),
         },
-        Some(error) => OriginTlsError::Handshake(error.to_string()),
-        None => OriginTlsError::Handshake(error.to_string()),
+        Some(error) => TlsError::Handshake(error.to_string()),
+        None => TlsError::Handshake(error.to_string()),
     }
 }

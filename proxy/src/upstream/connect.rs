@@ -84,7 +84,7 @@ pub(crate) async fn fresh(
         }
     } else {
         let form = absolute.map_or(Form::Origin, Form::Absolute);
-        Sender::Http1(Wire::new(Stream::Plain(stream), form))
+        Sender::Http1(Wire::new(stream, form))
     };
     if let Sender::Http1(wire) = &mut sender
         && !wire.is_quiet()

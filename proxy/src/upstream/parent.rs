@@ -1,5 +1,5 @@
 //! Proxies between this machine and the network: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` of the host. They
-//! speak HTTP, or SOCKS 5 (`socks5://`, RFC 1928).
+//! speak HTTP (`http://`), HTTP inside TLS (`https://`, verified like an origin), or SOCKS 5 (`socks5://`, RFC 1928).
 //!
 //! The policy and the address checks stay what they are. What a parent is asked for is the address that was judged
 //! (`CONNECT 203.0.113.7:443`), so it matters nowhere what the parent makes of the name. One form names the host, since
@@ -13,6 +13,7 @@
 
 use http::HeaderValue;
 use policy_lang::{Host, Net, Target};
+use rustls::pki_types::ServerName;
 use secrecy::zeroize::Zeroizing;
 
 use crate::credentials::Handed;
@@ -49,8 +50,17 @@ pub(crate) struct Parent {
     pub(crate) authority: String,
     /// What it is told of us (RFC 7617).
     pub(crate) authorization: Option<HeaderValue>,
-    /// It speaks SOCKS 5 (RFC 1928), and no HTTP.
-    pub(crate) socks: bool,
+    pub(crate) speaks: Speaks,
+}
+
+/// What is spoken with a parent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    Http,
+    /// HTTP inside TLS, with the host that the certificate must be for.
+    Https(ServerName<'static>),
+    /// SOCKS 5 (RFC 1928).
+    Socks,
 }
 
 /// Why a parent cannot be used.
@@ -58,7 +68,7 @@ pub(crate) struct Parent {
 pub enum ParentError {
     /// Not a URL of a proxy.
     #[error(
-        "{variable} does not name a proxy as `http://[user:password@]host:port` or `socks5://…`"
+        "{variable} does not name a proxy as `http://[user:password@]host:port`, `https://…` or `socks5://…`"
     )]
     Url {
         /// The variable. Its value may hold a password.
@@ -66,7 +76,7 @@ pub enum ParentError {
     },
     /// A kind of proxy that cannot be a parent.
     #[error(
-        "{variable} names a `{scheme}` proxy, and only `http`, `socks5` and `socks5h` ones can be used"
+        "{variable} names a `{scheme}` proxy, and only `http`, `https`, `socks5` and `socks5h` ones can be used"
     )]
     Scheme {
         /// The variable.
@@ -154,33 +164,33 @@ impl Parent {
         let value = value.trim();
         let (scheme, rest) = value.split_once("://").unwrap_or(("http", value));
         // Who is asked for names is not for the scheme to say: it is the judged address, or else `SANDBOX_PARENT_BY_NAME`.
-        let socks = match scheme.to_ascii_lowercase().as_str() {
-            "http" => false,
-            "socks5" | "socks5h" => true,
-            _ => {
-                return Err(ParentError::Scheme {
-                    variable: variable.to_owned(),
-                    scheme: scheme.to_owned(),
-                });
-            }
-        };
+        let scheme = scheme.to_ascii_lowercase();
         let rest = rest.split(['/', '?', '#']).next().unwrap_or_default();
         let (user, host) = match rest.rsplit_once('@') {
             Some((user, host)) => (Some(user), host),
             None => (None, rest),
         };
         // A port that is not said is 80 for some clients and 1080 for others; nobody means either.
-        let port = host
-            .rsplit_once(':')
-            .and_then(|(_, port)| port.parse::<u16>().ok());
-        if port.is_none_or(|port| port == 0) || host.starts_with(':') {
+        let (name, port) = host.rsplit_once(':').ok_or_else(bad)?;
+        if !port.parse().is_ok_and(|port: u16| port != 0) || name.is_empty() {
             return Err(bad());
         }
+        let speaks = match scheme.as_str() {
+            "http" => Speaks::Http,
+            "https" => Speaks::Https(server_name(name).ok_or_else(bad)?),
+            "socks5" | "socks5h" => Speaks::Socks,
+            _ => {
+                return Err(ParentError::Scheme {
+                    variable: variable.to_owned(),
+                    scheme,
+                });
+            }
+        };
         let authorization = user.map(|user| basic(user).ok_or_else(bad)).transpose()?;
         Ok(Self {
             authority: host.to_owned(),
             authorization,
-            socks,
+            speaks,
         })
     }
 
@@ -196,6 +206,15 @@ impl Parent {
             Zeroizing::new(password.to_owned()),
         ))
     }
+}
+
+/// What the certificate of the parent at `host` must be for. An IPv6 address has its brackets here.
+fn server_name(host: &str) -> Option<ServerName<'static>> {
+    let address = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let name = ServerName::try_from(address.unwrap_or(host)).ok()?;
+    Some(name.to_owned())
 }
 
 /// `user:password`, percent-encoded as URLs have it, as the value of `Proxy-Authorization`.
@@ -318,7 +337,10 @@ mod tests {
             "host:x",
             "socks4://u:secret@h:1",
             "socks5://u:secret@h",
-            "https://h:1",
+            "https://u:secret@h",
+            "https://u:secret@a_b~:1",
+            "https://u:secret@[::1:1",
+            "quic://u:secret@h:1",
         ] {
             let error = parents(&[("HTTP_PROXY", value)]).unwrap_err().to_string();
             assert!(

@@ -1,4 +1,4 @@
-//! What a connection to an origin runs over.
+//! What a connection to an origin or a parent runs over.
 
 use std::io;
 use std::pin::Pin;
@@ -8,11 +8,21 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-/// A socket, with TLS or without.
+/// A socket, or TLS over one: TLS to an origin may run inside TLS to a parent.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Stream>>),
+}
+
+impl Stream {
+    /// The socket, where nothing is over it.
+    pub(crate) fn socket(&mut self) -> Option<&mut TcpStream> {
+        match self {
+            Self::Plain(stream) => Some(stream),
+            Self::Tls(_) => None,
+        }
+    }
 }
 
 impl AsyncRead for Stream {

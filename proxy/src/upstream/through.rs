@@ -12,7 +12,8 @@ use tokio_socks::Error;
 use tokio_socks::tcp::Socks5Stream;
 
 use super::dial;
-use super::parent::Parent;
+use super::parent::{Parent, Speaks};
+use super::stream::Stream;
 use crate::cause::{Cause, ParentRefusal};
 use crate::context::Context;
 use crate::gate::{Permit, Route};
@@ -26,7 +27,7 @@ const MAX_TRIES: usize = 3;
 
 /// A connection for one target.
 pub(crate) struct Reached {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     pub(crate) permit: Permit,
     /// Set if it ends at a parent that wants requests in absolute form, with what it is told of us.
     pub(crate) absolute: Option<Option<HeaderValue>>,
@@ -44,7 +45,7 @@ pub(crate) async fn reach(
         let (stream, permit) = dial(&route.permits, deadline).await.map_err(Cause::Dial)?;
         record.dialled(permit.address());
         return Ok(Reached {
-            stream,
+            stream: Stream::Plain(stream),
             permit,
             absolute: None,
         });
@@ -52,11 +53,11 @@ pub(crate) async fn reach(
     record.via(&parent.authority);
     let by_name = context.parents.by_name();
     let literal = matches!(route.target.host(), Host::Addr(_));
-    if !tls && !parent.socks && (route.explicit || literal || by_name) {
+    if !tls && parent.speaks != Speaks::Socks && (route.explicit || literal || by_name) {
         let permit = route.permits.first().ok_or_else(no_answer)?.clone();
         record.dialled(permit.address());
         return Ok(Reached {
-            stream: connect(parent, deadline).await?,
+            stream: hop(context, parent).await?,
             permit,
             absolute: Some(parent.authorization.clone()),
         });
@@ -68,7 +69,7 @@ pub(crate) async fn reach(
             true => route.target.to_string(),
             false => permit.address().to_string(),
         };
-        match timeout(deadline, tunnel(parent, &authority, deadline)).await {
+        match timeout(deadline, tunnel(context, parent, &authority)).await {
             Ok(Ok(stream)) => {
                 return Ok(Reached {
                     stream,
@@ -105,12 +106,28 @@ async fn connect(parent: &Parent, deadline: Duration) -> Result<TcpStream, Cause
     Ok(stream)
 }
 
-/// A tunnel through the parent. Nothing is sent into it before the parent consents.
-async fn tunnel(parent: &Parent, authority: &str, deadline: Duration) -> Result<TcpStream, Cause> {
-    let mut stream = connect(parent, deadline).await?;
-    if parent.socks {
-        return by_socks(parent, authority, stream).await;
+/// A connection on which the parent can be spoken to.
+async fn hop(context: &Context, parent: &Parent) -> Result<Stream, Cause> {
+    let socket = connect(parent, context.limits.connect).await?;
+    let Speaks::Https(name) = &parent.speaks else {
+        return Ok(Stream::Plain(socket));
+    };
+    let (socket, deadline) = (Stream::Plain(socket), context.limits.handshake);
+    let connector = &context.connector;
+    match connector.connect_parent(name, socket, deadline).await {
+        Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
+        Err(error) => Err(Cause::Parent(ParentRefusal::Tls(error))),
     }
+}
+
+/// A tunnel through the parent. Nothing is sent into it before the parent consents.
+async fn tunnel(context: &Context, parent: &Parent, authority: &str) -> Result<Stream, Cause> {
+    if parent.speaks == Speaks::Socks {
+        let stream = connect(parent, context.limits.connect).await?;
+        let stream = by_socks(parent, authority, stream).await;
+        return stream.map(Stream::Plain);
+    }
+    let mut stream = hop(context, parent).await?;
     let mut head = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n").into_bytes();
     if let Some(authorization) = &parent.authorization {
         head.extend_from_slice(b"Proxy-Authorization: ");
@@ -120,6 +137,7 @@ async fn tunnel(parent: &Parent, authority: &str, deadline: Duration) -> Result<
     head.extend_from_slice(b"\r\n");
     let broken = |error: io::Error| Cause::Parent(ParentRefusal::Unreachable(error.kind()));
     stream.write_all(&head).await.map_err(broken)?;
+    stream.flush().await.map_err(broken)?;
     match answer(&mut stream).await.map_err(broken)? {
         Some(200..=299) => Ok(stream),
         Some(407) => Err(Cause::Parent(ParentRefusal::Unknown)),
@@ -157,9 +175,9 @@ async fn by_socks(parent: &Parent, authority: &str, stream: TcpStream) -> Result
         .map_err(|error| Cause::Parent(refusal(error)))
 }
 
-/// The status of the parent's answer. COST: a read for each byte, about a hundred: what follows the head is the origin's,
+/// The status of the parent's answer. COST: a read for each byte, about a hundred (without TLS, a system call): what follows the head is the origin's,
 /// and an origin may speak first.
-async fn answer(stream: &mut TcpStream) -> io::Result<Option<u16>> {
+async fn answer(stream: &mut Stream) -> io::Result<Option<u16>> {
     let mut head = Vec::with_capacity(256);
     while !head.ends_with(b"\r\n\r\n") {
         if head.len() >= MAX_HEAD {

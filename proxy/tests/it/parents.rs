@@ -1,5 +1,7 @@
 //! Proxies between this machine and the network (F24).
 
+mod secure;
+
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
