@@ -50,10 +50,8 @@ fn proxy(args: InternalProxyArgs) -> Outcome {
             .map_err(|error| Failure::of(&error).maybe_help(error.help()))?;
         tokio::spawn(beat());
         let channel = Channel::new(args.channel);
-        let serving = tokio::spawn(proxy.clone().serve(channel));
-        let stopped = Running::One(proxy).until_told_to_stop().await;
-        serving.abort();
-        stopped
+        tokio::spawn(proxy.clone().serve(channel));
+        Running::One(proxy).until_told_to_stop().await
     })
 }
 

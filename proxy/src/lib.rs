@@ -33,6 +33,7 @@ mod metrics;
 mod options;
 mod pages;
 mod policy_file;
+mod private_file;
 mod rates;
 mod record;
 mod request;

@@ -104,7 +104,7 @@ impl Document {
             return Err(errors.into_iter().map(Error::from).collect());
         }
         let mut document = Self::empty(file.source.clone(), Arc::default());
-        for item in file.lines.iter().filter_map(|line| line.item.as_ref()) {
+        for item in file.items() {
             document.take(&item.value);
         }
         if document.block_nets.is_some() && document.default_net.is_none() {

@@ -188,29 +188,31 @@ mod tests {
         }
     }
 
+    fn some_patterns(rng: &mut Rng, words: &[&str]) -> Vec<PathPattern> {
+        (0..rng.usize(1..4))
+            .map(|_| PathPattern::parse(&joined(rng, words, &["", "/", "/**"])).unwrap())
+            .collect()
+    }
+
+    /// A few `segments` and one of `ends`.
+    fn joined(rng: &mut Rng, segments: &[&str], ends: &[&str]) -> String {
+        let mut text = String::new();
+        for _ in 0..rng.usize(1..5) {
+            text = format!("{text}/{}", rng.choice(segments).unwrap());
+        }
+        text + rng.choice(ends).unwrap()
+    }
+
     /// Whatever path is asked for, some path of the classes is covered by the same patterns.
     #[test]
     fn no_path_is_in_a_class_of_its_own() {
         let mut rng = Rng::with_seed(41);
         let words = ["a", "b", "*"];
         for _ in 0..500 {
-            let patterns: Vec<_> = (0..rng.usize(1..4))
-                .map(|_| {
-                    let mut text = String::new();
-                    for _ in 0..rng.usize(1..4) {
-                        text = format!("{text}/{}", rng.choice(words).unwrap());
-                    }
-                    text += *rng.choice(&["", "/", "/**"]).unwrap();
-                    PathPattern::parse(&text).unwrap()
-                })
-                .collect();
+            let patterns = some_patterns(&mut rng, &words);
             let found = classes(&patterns.iter().collect::<Vec<_>>());
             for _ in 0..50 {
-                let mut path = String::new();
-                for _ in 0..rng.usize(1..5) {
-                    path = format!("{path}/{}", rng.choice(["a", "b", "c"]).unwrap());
-                }
-                path += *rng.choice(&["", "/"]).unwrap();
+                let path = joined(&mut rng, &["a", "b", "c"], &["", "/"]);
                 let covered =
                     |path: &str| -> Vec<bool> { patterns.iter().map(|p| p.covers(path)).collect() };
                 let wanted = covered(&path);
@@ -231,16 +233,7 @@ mod tests {
         let parts = ["a", "b", "c", "a;v", "b;w", "c;w", "b%2Fa", "a;w%2Fb"];
         let mut ambiguous = 0;
         for _ in 0..300 {
-            let patterns: Vec<_> = (0..rng.usize(1..4))
-                .map(|_| {
-                    let mut text = String::new();
-                    for _ in 0..rng.usize(1..4) {
-                        text = format!("{text}/{}", rng.choice(words).unwrap());
-                    }
-                    text += *rng.choice(&["", "/", "/**"]).unwrap();
-                    PathPattern::parse(&text).unwrap()
-                })
-                .collect();
+            let patterns = some_patterns(&mut rng, &words);
             let patterns: Vec<_> = patterns.iter().collect();
             if !literals(&patterns).any(is_ambiguous) {
                 continue;
@@ -257,11 +250,7 @@ mod tests {
             };
             let found: HashSet<_> = classes(&patterns).iter().map(|path| class(path)).collect();
             for _ in 0..50 {
-                let mut path = String::new();
-                for _ in 0..rng.usize(1..4) {
-                    path = format!("{path}/{}", rng.choice(parts).unwrap());
-                }
-                path += *rng.choice(&["", "/"]).unwrap();
+                let path = joined(&mut rng, &parts, &["", "/"]);
                 ambiguous += usize::from(is_ambiguous(&path));
                 assert!(found.contains(&class(&path)), "{path} under {patterns:?}");
             }

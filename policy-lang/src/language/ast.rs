@@ -13,6 +13,13 @@ pub struct File {
     pub(crate) lines: Vec<Line>,
 }
 
+impl File {
+    /// What its lines say, in their order.
+    pub(crate) fn items(&self) -> impl Iterator<Item = &Spanned<Item>> + Clone {
+        self.lines.iter().filter_map(|line| line.item.as_ref())
+    }
+}
+
 impl PartialEq for File {
     fn eq(&self, other: &Self) -> bool {
         self.lines == other.lines

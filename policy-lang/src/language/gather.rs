@@ -82,7 +82,15 @@ struct Place<'a> {
     text: &'a str,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    fn of(file: &'a File) -> Self {
+        Self {
+            source: &file.source,
+            lines: Lines::of(&file.text),
+            text: &file.text,
+        }
+    }
+
     fn at(&self, span: Span) -> Position {
         self.lines.position(span.start)
     }
@@ -166,14 +174,10 @@ impl<'g, 'l> Gatherer<'g, 'l> {
     /// Adds what a file says.
     pub(crate) fn file(&mut self, file: &File) {
         self.open.push(file.source.clone());
-        let place = Place {
-            source: &file.source,
-            lines: Lines::of(&file.text),
-            text: &file.text,
-        };
+        let place = Place::of(file);
         let sets = self.sets(file, &place);
         let mut used = HashSet::new();
-        for item in file.lines.iter().filter_map(|line| line.item.as_ref()) {
+        for item in file.items() {
             self.item(item, &place, &sets, &mut used);
         }
         let unused = sets.values().filter(|set| !used.contains(&*set.name.value));
@@ -190,7 +194,7 @@ impl<'g, 'l> Gatherer<'g, 'l> {
 
     fn sets<'f>(&mut self, file: &'f File, place: &Place<'_>) -> HashMap<&'f str, &'f Set> {
         let mut sets: HashMap<&str, &Set> = HashMap::new();
-        for item in file.lines.iter().filter_map(|line| line.item.as_ref()) {
+        for item in file.items() {
             let Item::Set(set) = &item.value else {
                 continue;
             };
@@ -385,7 +389,7 @@ impl File {
 
     /// Whether it holds expectations and nothing else.
     pub fn is_test(&self) -> bool {
-        let mut items = self.lines.iter().filter_map(|line| line.item.as_ref());
+        let mut items = self.items();
         let expects = items.clone().next().is_some();
         expects && items.all(|item| matches!(item.value, Item::Expect(_)))
     }
@@ -394,13 +398,9 @@ impl File {
     pub(crate) fn contradictions(&self) -> Vec<Error> {
         let mut loader = no_files;
         let mut gatherer = Gatherer::new(&mut loader);
-        let place = Place {
-            source: &self.source,
-            lines: Lines::of(&self.text),
-            text: &self.text,
-        };
+        let place = Place::of(self);
         gatherer.sets(self, &place);
-        for item in self.lines.iter().filter_map(|line| line.item.as_ref()) {
+        for item in self.items() {
             match &item.value {
                 Item::Default(action) => gatherer.default(*action, item.span, &place),
                 Item::DefaultNet(default) => gatherer.net_default(*default, item.span, &place),
@@ -416,12 +416,8 @@ impl File {
         let mut errors = self.contradictions();
         let mut loader = no_files;
         let mut gatherer = Gatherer::new(&mut loader);
-        let place = Place {
-            source: &self.source,
-            lines: Lines::of(&self.text),
-            text: &self.text,
-        };
-        for item in self.lines.iter().filter_map(|line| line.item.as_ref()) {
+        let place = Place::of(self);
+        for item in self.items() {
             let origin = place.origin(item.span);
             match &item.value {
                 Item::Rule(rule) if matches!(rule.subject.value, Subject::Host(_)) => {

@@ -12,8 +12,8 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -23,6 +23,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use secrecy::zeroize::Zeroizing;
 
 use super::name::{Name, NameError};
+use crate::private_file;
 
 /// Random bytes in a password.
 const PASSWORD_BYTES: usize = 32;
@@ -88,17 +89,12 @@ impl ClientsError {
 impl Clients {
     /// Reads `path`, which must be private.
     pub fn read(path: &Path) -> Result<Self, ClientsError> {
-        let io = |source| ClientsError::Io {
-            path: path.to_owned(),
-            source,
-        };
-        // The file that is judged is the one that is read.
-        let file = fs::File::open(path).map_err(io)?;
-        if file.metadata().map_err(io)?.mode() & 0o077 != 0 {
-            return Err(ClientsError::Open(path.to_owned()));
-        }
-        let text = io::read_to_string(file).map_err(io)?;
-        Self::parse(&text).map_err(|(line, what)| ClientsError::Line {
+        Self::checked(path, &text(path)?)
+    }
+
+    /// What `text`, the content of `path`, says.
+    fn checked(path: &Path, text: &str) -> Result<Self, ClientsError> {
+        Self::parse(text).map_err(|(line, what)| ClientsError::Line {
             path: path.to_owned(),
             line,
             what,
@@ -190,6 +186,20 @@ fn unhex(text: &str) -> Option<Digest> {
     Some(digest)
 }
 
+/// The content of the file at `path`, which must be private.
+fn text(path: &Path) -> Result<String, ClientsError> {
+    let io = |source| ClientsError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    // The file that is judged is the one that is read.
+    let file = fs::File::open(path).map_err(io)?;
+    if file.metadata().map_err(io)?.mode() & 0o077 != 0 {
+        return Err(ClientsError::Open(path.to_owned()));
+    }
+    io::read_to_string(file).map_err(io)
+}
+
 /// Adds the client `name` to the file at `path`, or gives the one that is there a new password, and returns the password.
 /// It is kept nowhere.
 pub fn add(path: &Path, name: &Name, policy: Option<&Name>) -> Result<String, ClientsError> {
@@ -197,12 +207,13 @@ pub fn add(path: &Path, name: &Name, policy: Option<&Name>) -> Result<String, Cl
         path: path.to_owned(),
         source,
     };
-    let old = match Clients::read(path) {
+    let old = match text(path) {
         Err(ClientsError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             String::new()
         }
-        read => read.and_then(|_| fs::read_to_string(path).map_err(io))?,
+        read => read?,
     };
+    Clients::checked(path, &old)?;
     let mut random = Zeroizing::new([0; PASSWORD_BYTES]);
     aws_lc_rs::rand::fill(&mut *random).map_err(|_| io(io::Error::other("no random numbers")))?;
     let password = URL_SAFE_NO_PAD.encode(*random);
@@ -222,23 +233,8 @@ pub fn add(path: &Path, name: &Name, policy: Option<&Name>) -> Result<String, Cl
         .collect();
     let policy = policy.map(|policy| format!(" {policy}"));
     let _ = writeln!(text, "{name} {hash}{}", policy.unwrap_or_default());
-    replace(path, &text).map_err(io)?;
+    private_file::replace(path, text.as_bytes()).map_err(io)?;
     Ok(password)
-}
-
-/// Written beside and renamed: a crash leaves the old file or the new one.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&beside)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&beside, path)
 }
 
 #[cfg(test)]

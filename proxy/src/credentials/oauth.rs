@@ -4,8 +4,7 @@
 //! must allow the endpoint), and sets the access token on requests. A line in the log tells of each exchange.
 
 use std::collections::HashMap;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -23,6 +22,7 @@ use super::place::percent_encoded;
 use super::secret::Secret;
 use crate::audit::{Carriage, Stage};
 use crate::context::Context;
+use crate::private_file;
 use crate::record::Record;
 use crate::upstream::body::RequestBody;
 use crate::upstream::pool::Key;
@@ -136,7 +136,11 @@ async fn exchange(context: &Context, file: &str) -> Result<(Duration, Secret), C
         grant.refresh_token.zeroize();
         grant.refresh_token.clone_from(renewed);
         let unkept = |_| CredentialError::NoFile(format!("{file} (to keep the renewed token)"));
-        replace(Path::new(file), &grant).map_err(unkept)?;
+        let json = serde_json::to_vec_pretty(&grant).map(Zeroizing::new);
+        let kept = json
+            .map_err(io::Error::from)
+            .and_then(|json| private_file::replace(Path::new(file), &json));
+        kept.map_err(unkept)?;
     }
     let valid = issued.expires_in.map_or(DEFAULT_VALID, Duration::from_secs);
     Ok((valid.saturating_sub(MARGIN), token))
@@ -218,19 +222,4 @@ async fn post(
     let answer = answer.map_err(|_| Cause::BadAnswer("it is cut short or too long".into()))?;
     serde_json::from_slice(&answer.to_bytes())
         .map_err(|_| Cause::BadAnswer("it has no `access_token`".into()))
-}
-
-/// Written beside and renamed: a crash leaves the old token or the new one.
-fn replace(path: &Path, grant: &Grant) -> std::io::Result<()> {
-    let json = Zeroizing::new(serde_json::to_vec_pretty(grant)?);
-    let beside = path.with_extension("new");
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&beside)?;
-    file.write_all(&json)?;
-    file.sync_all()?;
-    std::fs::rename(&beside, path)
 }

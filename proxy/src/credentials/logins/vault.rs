@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::num::NonZeroUsize;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -15,6 +14,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::sentinel::{SentinelError, sentinel};
 use crate::credentials::place::percent_encoded;
+use crate::private_file;
 
 /// Tokens that are kept: those of some twenty logins or renewals. The one used longest ago goes first.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(64).unwrap();
@@ -110,23 +110,13 @@ fn replaced(text: &[u8], old: &[u8], new: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// Written beside and renamed: a crash leaves the old tokens or the new ones.
 fn write(file: &Path, kept: &LruCache<String, SecretString>) -> io::Result<()> {
     let exposed: BTreeMap<_, _> = kept
         .iter()
         .map(|(sentinel, token)| (sentinel, token.expose_secret()))
         .collect();
     let json = Zeroizing::new(serde_json::to_vec(&exposed)?);
-    let beside = file.with_extension("new");
-    let mut out = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&beside)?;
-    out.write_all(&json)?;
-    out.sync_all()?;
-    fs::rename(&beside, file)
+    private_file::replace(file, &json)
 }
 
 #[cfg(test)]
