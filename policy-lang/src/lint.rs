@@ -1,10 +1,10 @@
 //! What a policy says that its author may not have meant.
 
 use crate::{
-    Action, Effect, HostPattern, HostScope, Net, Origin, Policy, Port, Rule, RuleId,
+    Action, Effect, Host, HostPattern, HostScope, Net, Origin, Policy, Port, Rule, RuleId,
     matcher::View,
     special,
-    suffix::is_public_suffix,
+    suffix::{is_public_suffix, is_top_level_domain},
     warning::{VainLift, Warning, WarningKind},
 };
 use std::collections::HashMap;
@@ -73,6 +73,10 @@ impl Policy {
             return Some(WarningKind::PublicSuffix { pattern, suffix });
         }
         let top_level = match &pattern.scope {
+            HostScope::Exact(Host::Name(name)) if is_top_level_domain(name.as_str()) => {
+                let text = name.as_str().into();
+                return Some(WarningKind::BareTopLevel { text });
+            }
             HostScope::Below(name) => !name.as_str().contains('.'),
             HostScope::Exact(_) | HostScope::Any => false,
         };

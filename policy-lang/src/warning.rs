@@ -95,6 +95,12 @@ pub enum WarningKind {
         /// As written.
         text: Box<str>,
     },
+    /// A top-level domain by itself, in a rule or a list.
+    #[error("{} is a top-level domain and covers no name below it", Quoted(.text))]
+    BareTopLevel {
+        /// As written.
+        text: Box<str>,
+    },
     /// More such lines.
     #[error("{count} more lines are not host patterns and have no effect")]
     MoreBadListEntries {
@@ -195,7 +201,7 @@ impl WarningKind {
             Self::BadListEntry { .. } | Self::MoreBadListEntries { .. } => {
                 "a list holds a name a line, a hosts file, or Adblock's `||name^`".into()
             }
-            Self::ListedTopLevel { .. } | Self::TopLevel { .. } => {
+            Self::ListedTopLevel { .. } | Self::TopLevel { .. } | Self::BareTopLevel { .. } => {
                 "name the domains that are meant".into()
             }
             Self::PublicSuffix { suffix, .. } => {

@@ -57,6 +57,13 @@ fn lints_name_what_was_hardly_meant() {
                 "4:1 `*.github.io:443` covers everything below the public suffix `github.io`",
             ],
         ),
+        (
+            "default deny\nallow com\nallow printer\nallow *.printer:80",
+            &[
+                "2:1 `com` is a top-level domain and covers no name below it",
+                "4:1 `*.printer:80` covers a whole top-level domain",
+            ],
+        ),
         ("default allow\nblock *", &[]),
         (
             "default deny\nallow a.test GET /x\nblock a.test DELETE",
@@ -169,4 +176,35 @@ fn idle_rules_can_go() {
         }
     }
     assert!(idle > 500, "only {idle} idle rules were made");
+}
+
+#[test]
+fn listed_names_that_were_hardly_meant() {
+    let list = "com\n.com\n*.org\n||co.uk^\n*.me.github.io\nprinter\na.test\nb_\n";
+    let top_levels = [
+        "l:1:1 `com` is a top-level domain and covers no name below it",
+        "l:2:1 `.com` covers a whole top-level domain",
+        "l:3:1 `*.org` covers a whole top-level domain",
+    ];
+    let suffix = "l:4:1 `||co.uk^` covers everything below a public suffix";
+    let bad = "l:8:1 `b_` is not a host pattern and has no effect";
+    let rows: [(&str, &[&str]); 3] = [
+        ("block", &[]),
+        ("allow", &[suffix]),
+        ("allow *\nbypass", &[suffix]),
+    ];
+    for (verb, more) in rows {
+        let text = format!("default deny\n{verb} list \"l\"");
+        let (_, warnings) = compile(&text, &[("l", list)]);
+        let shown = warnings
+            .iter()
+            .filter(|warning| &*warning.source_name == "l");
+        let shown: Vec<_> = shown
+            .map(|warning| {
+                let at = warning.at;
+                format!("l:{}:{} {}", at.line, at.column, warning.kind)
+            })
+            .collect();
+        assert_eq!(shown, [&top_levels, more, &[bad]].concat(), "{verb}");
+    }
 }

@@ -13,7 +13,7 @@ use crate::{
     },
     matcher::{Draft, Image, Key, Kind, ListTable, ListedName, WORTH},
     saved::SavedList,
-    suffix::is_public_suffix,
+    suffix::{is_public_suffix, is_top_level_domain},
     warning::{Warning, WarningKind},
 };
 
@@ -48,7 +48,7 @@ impl Gatherer<'_, '_> {
         list::each_entry(&source.text, |entry| match entry.meaning {
             Meaning::Name(name) => {
                 names.push(name);
-                if broad(rule.verb, name.of(&source.text), name.kind, entry.text).is_some() {
+                if odd(rule.verb, name.of(&source.text), name.kind, entry.text).is_some() {
                     remarks.add(entry.text, position(&source.text, &entry));
                 }
             }
@@ -112,7 +112,7 @@ impl Gatherer<'_, '_> {
                 at,
             };
             let warning = match list::meaning(text, 0) {
-                Meaning::Name(name) => broad(rule.verb, name.of(text), name.kind, text),
+                Meaning::Name(name) => odd(rule.verb, name.of(text), name.kind, text),
                 Meaning::Patterns(patterns) => {
                     for pattern in &patterns {
                         self.push(rule, pattern, text.into(), origin());
@@ -154,11 +154,14 @@ fn read(key: Key, saved: &SavedList) -> Option<(Image, Remarks)> {
     Some((image, remarks))
 }
 
-/// What is wrong with a listed name and all below it. A block may be as broad as it likes but for a whole
-/// top-level domain, which is rather a slip.
-fn broad(verb: Verb, name: &str, kind: Kind, text: &str) -> Option<WarningKind> {
+/// What is odd about a listed name. A block may be as broad as it likes but for a whole top-level domain, which is
+/// rather a slip.
+fn odd(verb: Verb, name: &str, kind: Kind, text: &str) -> Option<WarningKind> {
     let text = || text.into();
     match (kind, name.contains('.'), verb) {
+        (Kind::Exact, false, _) if is_top_level_domain(name) => {
+            Some(WarningKind::BareTopLevel { text: text() })
+        }
         (Kind::Exact, _, _) => None,
         (_, false, _) => Some(WarningKind::ListedTopLevel { text: text() }),
         (_, true, Verb::Allow | Verb::Bypass) if is_public_suffix(name) => {
