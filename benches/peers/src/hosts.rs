@@ -296,7 +296,7 @@ pub fn compare(corpus: &Corpus, count: usize) -> Table {
     Table::of_hosts(count, agreed, build, race(names.len(), contestants))
 }
 
-/// The list with its image beside it, in a file, if it is long enough to have one.
+/// The list with its image beside it, in memory, if it is long enough to have one.
 fn shelf_of(rules: &Rules<'_>) -> Option<shelf::Shelf> {
     let mut shelf = shelf::Shelf::new(rules.list.clone());
     shelf.compile("block list \"names\"");

@@ -31,7 +31,7 @@ pub(crate) struct Shelf {
     pub(crate) text: String,
     pub(crate) key: [u64; 3],
     pub(crate) stamp: Stamp,
-    pub(crate) image: Option<Arc<Bytes>>,
+    pub(crate) image: Option<Arc<dyn ReadAt>>,
     /// How often the text was read.
     pub(crate) loads: usize,
 }
