@@ -16,8 +16,8 @@ pub(crate) enum NetworkCommand {
 #[command(after_help = "\
 Without options it prints the policy in force.
 
-A pattern is a host, host:port, *.domain, *.domain:port, *, *:port or an IP address. `example.com`
-does not cover its subdomains; `*.example.com` covers them all and not `example.com`. The most
+A pattern is a host, host:port, *.domain, *.domain:port, *, *:port or an IP address. `example.com` \
+does not cover its subdomains; `*.example.com` covers them all and not `example.com`. The most \
 specific rule wins.
 
 Examples:
@@ -25,8 +25,8 @@ Examples:
   sandbox network proxy NAME --allow-host localhost:11434
   sandbox network proxy NAME --block-cidr 203.0.113.0/24
 
-Credentials of known services (ANTHROPIC_API_KEY, OPENAI_API_KEY, GH_TOKEN, …) are taken from the
-environment that starts the sandbox. The proxy sets them on requests to their service; the sandbox
+Credentials of known services (ANTHROPIC_API_KEY, OPENAI_API_KEY, GH_TOKEN, …) are taken from the \
+environment that starts the sandbox. The proxy sets them on requests to their service; the sandbox \
 never has them. They are listed here by name, never by value.")]
 pub(crate) struct NetworkProxyArgs {
     /// The sandbox

@@ -10,20 +10,20 @@ use proxy::appliance::Name;
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = "\
-Point a client at it with HTTPS_PROXY=http://ADDRESS and make it trust DIR/proxy-ca.crt.
+Point a client at it with HTTPS_PROXY=http://ADDRESS and make it trust DIR/proxy-ca.crt. \
 Edits of policies and of the file of clients take effect at once; SIGHUP makes it look right away.
 
-Many policies: --config-dir names a directory with one file each, NAME.policy or NAME.json. A
-listener `IP:PORT=NAME` puts whoever connects under the policy NAME. A listener without a name
-is for clients that say who they are (HTTPS_PROXY=http://USER:PASSWORD@ADDRESS): --clients names
-the file that knows them, one policy each. Clients share nothing but the authority, the log and
-the resolver: connections, limits, budgets and the list of denials at /.sandbox/why are each
+Many policies: --config-dir names a directory with one file each, NAME.policy or NAME.json. A \
+listener `IP:PORT=NAME` puts whoever connects under the policy NAME. A listener without a name \
+is for clients that say who they are (HTTPS_PROXY=http://USER:PASSWORD@ADDRESS): --clients names \
+the file that knows them, one policy each. Clients share nothing but the authority, the log and \
+the resolver: connections, limits, budgets and the list of denials at /.sandbox/why are each \
 client's own.
 
-Sockets that systemd passes (socket activation) are served instead of --listen, so that no
-connection is refused while the proxy is replaced; FileDescriptorName=NAME puts one under the
-policy NAME. With Type=notify-reload, systemd is told when it is ready, reloading and stopping.
-SIGTERM and SIGINT take no more connections and let requests finish. HTTP_PROXY, HTTPS_PROXY,
+Sockets that systemd passes (socket activation) are served instead of --listen, so that no \
+connection is refused while the proxy is replaced; FileDescriptorName=NAME puts one under the \
+policy NAME. With Type=notify-reload, systemd is told when it is ready, reloading and stopping. \
+SIGTERM and SIGINT take no more connections and let requests finish. HTTP_PROXY, HTTPS_PROXY, \
 ALL_PROXY and NO_PROXY name parent proxies (http, https, socks5).
 
 Examples:
@@ -82,7 +82,7 @@ pub(crate) enum ProxyCommand {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The password is printed once and kept nowhere: the file has a hash of it. A running proxy knows the client at
+The password is printed once and kept nowhere: the file has a hash of it. A running proxy knows the client at \
 once; one whose password is replaced loses its connections. To remove a client, delete its line.
 
 Example:

@@ -110,7 +110,7 @@ Examples:
   sandbox run claude . -- --continue        with arguments for the agent
   sandbox run claude \"Fix the tests\"        the same, where no folder is called so
 
-Environment, volumes, hidden files and credentials are fixed when a sandbox is made; memory,
+Environment, volumes, hidden files and credentials are fixed when a sandbox is made; memory, \
 processors and ports change with the next start. On a sandbox that is there, -e holds for this run.")]
 pub(crate) struct RunArgs {
     /// An agent, or the name of a sandbox to go back to
@@ -151,7 +151,7 @@ pub(crate) struct CreateArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The exit code is the command's own; 125 if the sandbox failed, 126 if the command cannot be
+The exit code is the command's own; 125 if the sandbox failed, 126 if the command cannot be \
 run, 127 if there is no such command, 128 + N if signal N ended it.
 
 Example:

@@ -24,7 +24,7 @@ pub(crate) enum TemplateCommand {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Recipes are built from your distribution's packages and npm's, with the package sources that this
+Recipes are built from your distribution's packages and npm's, with the package sources that this \
 machine is configured for: claude, codex, copilot, gemini, opencode, shell.
 
 Examples:
@@ -58,7 +58,7 @@ pub(crate) struct TemplateRmArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The template has the sandbox's own file system: what was installed and written outside of the shared
+The template has the sandbox's own file system: what was installed and written outside of the shared \
 folders, secrets that were written there included. Images and containers of a Docker inside are left out.
 
 Examples:

@@ -13,9 +13,9 @@ pub(crate) struct ResetArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The first part lists what this machine may run by itself, without anybody starting it: git's hooks and
-settings, editors' and agents' settings, what a shell reads on entering the folder. Look at it before you
-commit, open an editor or start an agent there. Compared is with the folder as it was when the sandbox was
+The first part lists what this machine may run by itself, without anybody starting it: git's hooks and \
+settings, editors' and agents' settings, what a shell reads on entering the folder. Look at it before you \
+commit, open an editor or start an agent there. Compared is with the folder as it was when the sandbox was \
 made, or when --accept was last given; what you changed yourself is listed too.")]
 pub(crate) struct DiffArgs {
     /// The sandbox

@@ -14,7 +14,7 @@ use crate::report::{self, FAILED, Failure, Outcome};
 /// `sandbox policy check`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Errors are what makes the proxy refuse the file, and rules that cannot be enforced. Warnings are what its author may not have meant: rules
+Errors are what makes the proxy refuse the file, and rules that cannot be enforced. Warnings are what its author may not have meant: rules \
 without effect, rules that say more than they should, contradictions.
 
 Exits with 0; with 1 for an error, or for a warning where --strict is given.

@@ -14,8 +14,8 @@ use crate::report::{self, Outcome};
 /// `sandbox policy convert`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Either form says all that the other can. Comments become the key `comments`; keys that nobody knows
-become comments that start with `json`; either way they come back. Files that are included or listed
+Either form says all that the other can. Comments become the key `comments`; keys that nobody knows \
+become comments that start with `json`; either way they come back. Files that are included or listed \
 stay files.
 
 Examples:

@@ -12,7 +12,7 @@ use crate::report::{self, FAILED, Outcome};
 /// `sandbox policy diff`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-What is shown are requests, not lines: one for each pair of rules that decide differently, newly allowed
+What is shown are requests, not lines: one for each pair of rules that decide differently, newly allowed \
 ones first. Order, spelling and form of the policies do not matter.
 
 Exits with 0 if they mean the same, and with 1 if they do not.

@@ -20,7 +20,7 @@ use crate::state::Paths;
 /// `sandbox policy explain`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-It asks the functions that the proxy asks. The name is resolved as the proxy would resolve it, on this
+It asks the functions that the proxy asks. The name is resolved as the proxy would resolve it, on this \
 machine, and every address is judged.
 
 Exits with 0 where the request would be allowed and 1 where it would be denied.

@@ -14,7 +14,7 @@ use crate::report::{self, FAILED, Failure, Outcome};
 /// `sandbox policy fmt`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Comments stay, one blank line stays, order stays; names are written as the proxy compares them. Both
+Comments stay, one blank line stays, order stays; names are written as the proxy compares them. Both \
 forms are written: the policy language, and proxy-config.json.
 
 Exits with 0, or with 1 where --check found a file to change.")]

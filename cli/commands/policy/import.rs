@@ -23,7 +23,7 @@ Formats:
   squid            squid.conf: acl dstdomain, dst and port, http_access
   hosts, adblock   what they name is blocked
 
-What cannot be translated, or not exactly, is listed with its line and the reason. Look the result over
+What cannot be translated, or not exactly, is listed with its line and the reason. Look the result over \
 with `sandbox policy check`, and compare it with `sandbox policy diff`.
 
 Examples:

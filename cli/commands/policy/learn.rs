@@ -18,11 +18,11 @@ use crate::report::{self, Failure, Outcome};
 /// `sandbox policy learn`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-What was used and allowed is allowed; everything else is denied. The current policy's blocks, networks,
-bypasses, limits, credentials and tests stay. Nothing is changed: a diff against the current policy is
+What was used and allowed is allowed; everything else is denied. The current policy's blocks, networks, \
+bypasses, limits, credentials and tests stay. Nothing is changed: a diff against the current policy is \
 printed for review.
 
-Many names below one that somebody has registered become a wildcard; names below a public suffix such as
+Many names below one that somebody has registered become a wildcard; names below a public suffix such as \
 `github.io` never do. Numbers, digests and segments with many values become `*` in paths.
 
 Examples:

@@ -17,7 +17,7 @@ use crate::report::{self, FAILED, Outcome};
 /// `sandbox policy replay`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Every recorded request is put to the new policy: host, method, path, and the address it went to. Those
+Every recorded request is put to the new policy: host, method, path, and the address it went to. Those \
 that it would judge otherwise are shown, newly denied ones first.
 
 Exits with 0 if there is none, and with 1 if there is.

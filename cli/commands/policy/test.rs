@@ -23,8 +23,8 @@ A test is a line of the policy language, in a policy or in a file of its own:
   expect allow GET https://api.github.com/repos/myorg/x
   expect deny https://evil.example.org/
 
-A file that holds nothing but such lines is a test file; it is run against every policy named here, or
-against the default policy file. Names are not resolved: what is tested is the verdict on host, method
+A file that holds nothing but such lines is a test file; it is run against every policy named here, or \
+against the default policy file. Names are not resolved: what is tested is the verdict on host, method \
 and path.
 
 Exits with 0; with 1 where a test fails, or where there is none.
