@@ -372,4 +372,50 @@ mod tests {
             assert_eq!(table.glance(7), Glance { maybe, longer });
         }
     }
+
+    /// Eleven entries of the last line: the last of them goes on in the first. Whether more spilled does not matter.
+    #[test]
+    fn what_spills_over_the_end_is_found_at_the_start() {
+        for others in [0, 5] {
+            let mut table = Buckets::with_lines(3);
+            assert_eq!(table.slots(), 3 * SLOTS);
+            let last = u64::MAX << 46;
+            let put = |table: &mut Buckets, hash, value| {
+                let entry = Entry::new(Kind::Both, value);
+                let slot = table.insert(hash, entry).unwrap();
+                assert_eq!(table.at(slot), Some(entry));
+                assert_eq!(
+                    table.find(hash, |found| found == entry),
+                    Some((entry, slot))
+                );
+                slot
+            };
+            let slots: Vec<_> = (0..11)
+                .map(|n| put(&mut table, last | n, n as u32))
+                .collect();
+            let expected: Vec<_> = (2 * SLOTS..3 * SLOTS).chain([0]).collect();
+            assert_eq!(slots, expected);
+            for group in 0..others {
+                put(&mut table, last | group << 16, 100 + group as u32);
+            }
+            assert!(table.find(last | 10, |entry| entry.value() == 10).is_some());
+        }
+    }
+
+    #[test]
+    fn what_spilled_is_told_in_eight_groups_beside_the_other_filter() {
+        let bits = (0..16).map(|group| spilled_bit(group << 16 | 0xffff));
+        let expected = (0..16).map(|group| 1 << (LONGER_BITS + group % 8));
+        assert!(bits.eq(expected));
+        let longer = (0..=255).map(|more| longer_bit(more << 8));
+        assert!(longer.clone().all(|bit| bit < 1 << LONGER_BITS));
+        assert_eq!(longer.fold(0, |all, bit| all | bit), (1 << LONGER_BITS) - 1);
+    }
+
+    #[test]
+    fn a_tag_is_eight_bits_and_never_empty() {
+        for (hash, expected) in [(0, 1), (1, 1), (0xab, 0xab), (0x1_00ff, 0xff)] {
+            assert_eq!(tag(hash), expected);
+        }
+    }
 }

@@ -64,9 +64,9 @@ mod tests {
 
     #[test]
     fn words_have_lines_and_columns() {
-        let text = "a.test\n\n0.0.0.0 b.test *.c.test\nü d.test";
+        let text = "x a.test\n\n0.0.0.0 b.test *.c.test\nü d.test";
         let rows = [
-            ("a.test", 1, 1),
+            ("a.test", 1, 3),
             ("b.test", 3, 9),
             ("c.test", 3, 16),
             ("d.test", 4, 3),
@@ -76,6 +76,21 @@ mod tests {
             let offset = text.find(word).unwrap();
             let found = index.position(&text.as_bytes()[..offset], 0);
             assert_eq!(found, Position { line, column }, "{word}");
+        }
+    }
+
+    #[test]
+    fn stretches_are_of_one_length() {
+        let stride = STRIDE as u64;
+        let rows = [
+            (0, 0),
+            (1, 0),
+            (stride - 1, 0),
+            (stride, stride),
+            (3 * stride + 5, 3 * stride),
+        ];
+        for (offset, start) in rows {
+            assert_eq!(LineIndex::stretch(offset), start);
         }
     }
 

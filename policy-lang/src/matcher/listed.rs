@@ -230,3 +230,41 @@ fn name_at(text: &str, offset: usize) -> &str {
 pub(super) fn in_name(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.'
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Texts that differ in one byte, wherever it is.
+    #[test]
+    fn any_byte_tells_texts_apart() {
+        for length in 0..50 {
+            let text: Vec<u8> = (b'A'..).take(length).collect();
+            assert!(same(&text, &text));
+            for at in 0..length {
+                let mut other = text.clone();
+                other[at] ^= 1;
+                assert!(!same(&text, &other), "{at} of {length}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_entry_is_about_the_whole_name() {
+        let text = "ab.test\nab.test.org";
+        let rows = [
+            (0, "ab.test", true),
+            (0, "ab.tes", false),
+            (0, "ac.test", false),
+            (1, "b.test", true),
+            (8, "ab.test.org", true),
+            (8, "ab.test", false),
+            (8, "ab.test.org.uk", false),
+            (60, "ab.test", false),
+        ];
+        for (offset, name, expected) in rows {
+            let entry = Entry::new(Kind::Exact, offset);
+            assert_eq!(is(text, entry, name.as_bytes()), expected, "{name}");
+        }
+    }
+}
