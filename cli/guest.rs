@@ -19,6 +19,7 @@ const HOME: &str = "/home/agent";
 pub(crate) fn shares(record: &Record) -> Vec<Share> {
     let share = |host: &Path, guest: &Path, read_only| Share {
         host: host.to_owned(),
+        file: false,
         guest: guest.to_owned(),
         read_only,
         hide: record.settings.hide.clone(),
@@ -28,7 +29,18 @@ pub(crate) fn shares(record: &Record) -> Vec<Share> {
         .iter()
         .map(|folder| share(&folder.path, &folder.path, folder.read_only));
     let volumes = record.settings.volumes.iter();
-    let volumes = volumes.map(|volume| share(&volume.host, &volume.guest, volume.read_only));
+    let volumes = volumes.map(|volume| {
+        let folder = share(&volume.host, &volume.guest, volume.read_only);
+        match volume.host.is_file() {
+            // Who names a file means it, whatever is hidden elsewhere.
+            true => Share {
+                file: true,
+                hide: Vec::new(),
+                ..folder
+            },
+            false => folder,
+        }
+    });
     let keys = ssh_keys(record.settings.credentials);
     let keys = keys.map(|dir| share(&dir, &Path::new(HOME).join(".ssh"), true));
     let docker = record.settings.docker_socket.then(docker_socket);

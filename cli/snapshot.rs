@@ -59,11 +59,16 @@ impl Stamp {
 pub(crate) struct Snapshot(pub(crate) BTreeMap<PathBuf, Stamp>);
 
 impl Snapshot {
-    /// Looks at `roots`. No symbolic link is followed. What cannot be read is left out: the guest, which is the caller,
+    /// Looks at `roots`, folders or files. No symbolic link is followed. What cannot be read is left out: the guest, which is the caller,
     /// cannot read it either.
     pub(crate) fn take(roots: &[PathBuf]) -> io::Result<Self> {
-        let mut files = BTreeMap::new();
-        let mut open: Vec<PathBuf> = roots.to_vec();
+        let (mut open, single): (Vec<PathBuf>, Vec<_>) =
+            roots.iter().cloned().partition(|root| root.is_dir());
+        let stamped = single.into_iter().filter_map(|file| {
+            let stamp = Stamp::of(&fs::symlink_metadata(&file).ok()?);
+            Some((file, stamp))
+        });
+        let mut files: BTreeMap<_, _> = stamped.collect();
         while let Some(dir) = open.pop() {
             for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
                 let path = entry.path();
@@ -218,6 +223,18 @@ mod tests {
             ("new/link", Change::Added),
         ];
         assert_eq!(told, wanted.map(|(path, change)| (path.to_owned(), change)));
+    }
+
+    #[test]
+    fn a_file_that_is_shared_alone_is_looked_at() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let roots = [file.path().to_owned(), "/no/such".into()];
+        let before = Snapshot::take(&roots).unwrap();
+        fs::write(file.path(), "changed").unwrap();
+        let after = Snapshot::take(&roots).unwrap();
+        let told = compare(&before, &after);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!((told[0].0, told[0].1), (file.path(), Change::Modified));
     }
 
     #[test]

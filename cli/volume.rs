@@ -1,4 +1,4 @@
-//! Folders that a sandbox sees at another path than the host's.
+//! Folders and files that a sandbox sees at another path than the host's.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -17,7 +17,7 @@ pub(crate) struct VolumeArg {
     read_only: bool,
 }
 
-/// A folder of the host at a path of the guest.
+/// A folder or a file of the host at a path of the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Volume {
@@ -33,14 +33,28 @@ pub(crate) enum VolumeError {
     #[error("write HOST_PATH:SANDBOX_PATH, with `:ro` after it for read-only")]
     Shape,
     #[error(
-        "`{0}` is not a folder of the sandbox that can be given: it must be absolute and not a part of the system"
+        "nothing can be shared at `{0}` of the sandbox: it must be absolute and not a part of the system"
     )]
     Guest(String),
 }
 
-/// What the guest's own start needs where it is.
-const SYSTEM: [&str; 9] = [
-    "/bin", "/dev", "/etc", "/lib", "/lib64", "/proc", "/sbin", "/sys", "/usr",
+/// What the guest's own start needs where it is, or writes.
+const SYSTEM: [&str; 15] = [
+    "/bin",
+    "/dev",
+    "/etc",
+    "/etc/group",
+    "/etc/hosts",
+    "/etc/passwd",
+    "/etc/profile",
+    "/etc/resolv.conf",
+    "/etc/shadow",
+    "/lib",
+    "/lib64",
+    "/proc",
+    "/sbin",
+    "/sys",
+    "/usr",
 ];
 
 impl FromStr for VolumeArg {
@@ -68,7 +82,7 @@ impl FromStr for VolumeArg {
     }
 }
 
-/// Whether a folder may be laid over this path of the guest.
+/// Whether anything may be laid over this path of the guest.
 fn can_be_given(guest: &Path) -> bool {
     let plain = guest
         .components()
@@ -83,18 +97,18 @@ fn can_be_given(guest: &Path) -> bool {
 }
 
 impl VolumeArg {
-    /// Finds the folder.
+    /// Finds the folder or file.
     pub(crate) fn resolve(&self) -> Result<Volume, Failure> {
         let shown = self.host.display();
         let host = fs::canonicalize(&self.host).map_err(|error| {
             Failure::doing(format!("cannot share `{shown}`"), &error)
-                .help("name a folder that exists and that you can read")
+                .help("name a folder or file that exists and that you can read")
         })?;
-        if !host.is_dir() {
-            return Err(
-                Failure::new(format!("cannot share `{shown}`: it is not a folder"))
-                    .help("share the folder that it is in, or copy it into the workspace"),
-            );
+        if !host.is_dir() && !host.is_file() {
+            return Err(Failure::new(format!(
+                "cannot share `{shown}`: it is neither a folder nor an ordinary file"
+            ))
+            .help("sockets, pipes and devices stay on this machine"));
         }
         if workspace::holds_state(&host) {
             return Err(Failure::new(format!(
@@ -134,6 +148,8 @@ mod tests {
             ("a:/", guest("/")),
             ("a:/proc/self", guest("/proc/self")),
             ("a:/usr", guest("/usr")),
+            ("a:/etc/hosts", guest("/etc/hosts")),
+            ("a:/etc/app.conf", Ok(("a", "/etc/app.conf", false))),
             ("a:/x/../usr", guest("/x/../usr")),
         ] {
             let parsed = text.parse::<VolumeArg>();

@@ -23,7 +23,7 @@ pub(crate) struct SandboxOptions {
     #[arg(long, value_enum, value_name = "KIND")]
     pub(crate) isolation: Option<IsolationArg>,
 
-    /// Share a folder at another path inside; `:ro` if the agent may only read it
+    /// Share a folder or a file at another path inside; `:ro` if the agent may only read it
     #[arg(short, long, value_name = "HOST:INSIDE[:ro]", help_heading = "Folders")]
     pub(crate) volume: Vec<VolumeArg>,
     /// The agent may only read the primary folder
@@ -46,10 +46,10 @@ pub(crate) struct SandboxOptions {
     #[arg(long, help_heading = "Environment")]
     pub(crate) mount_docker_socket: bool,
 
-    /// Processors of the microVM
+    /// Processors that the sandbox may use
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=64), help_heading = "Resources")]
     pub(crate) cpus: Option<u32>,
-    /// Memory of the microVM, as in `4g` [default: 2g]; can be raised later
+    /// Memory that the sandbox may use, as in `4g` [default: 2g]; can be raised later
     #[arg(long, value_name = "SIZE", value_parser = size::memory, help_heading = "Resources")]
     pub(crate) memory: Option<Size>,
     /// What the sandbox's own disk can hold [default: 20g]; takes from yours what is written
@@ -68,7 +68,7 @@ pub(crate) struct SandboxOptions {
 pub(crate) enum IsolationArg {
     /// A virtual machine with a kernel of its own
     Microvm,
-    /// A container: faster to start and without KVM, but it shares this machine's kernel
+    /// A container, run by runc or crun ($SANDBOX_RUNTIME): faster to start and without KVM, but it shares this machine's kernel
     Container,
 }
 

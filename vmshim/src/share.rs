@@ -31,6 +31,7 @@ mod echo;
 mod guard;
 mod hidden;
 mod listing;
+mod single;
 
 use crate::confine::{self, Enforced, Files};
 use crate::spec::Caller;
@@ -59,6 +60,9 @@ pub struct ShareArgs {
     pub parent: i32,
     /// The folder.
     pub dir: PathBuf,
+    /// The one file to serve, in place of what is in the folder.
+    #[serde(default)]
+    pub file: Option<PathBuf>,
     /// Whether the guest may only read.
     pub read_only: bool,
     /// Files that the guest must not see, as lines of gitignore(5).
@@ -92,6 +96,15 @@ pub enum Error {
     /// The mount namespace could not be set up.
     #[error("no namespace for the shared folder: {0}")]
     Namespace(#[source] virtiofsd::sandbox::Error),
+    /// A file can't be served without the rest of its folder.
+    #[error("`{}` can't be shared without its folder", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
     /// The process could not be confined.
     #[error(transparent)]
     Confine(#[from] confine::Error),
@@ -120,6 +133,9 @@ impl Error {
                 "use Linux 5.13 or later with Landlock, or allow user namespaces (`sysctl kernel.unprivileged_userns_clone=1`)"
                     .to_owned(),
             ),
+            Self::File { .. } => {
+                Some("that takes user namespaces; or share its folder, or copy it into the workspace".to_owned())
+            }
             _ => None,
         }
     }
@@ -134,6 +150,9 @@ impl Error {
 /// Writes one line to standard output when the fences stand, so that the supervisor can try another when they don't.
 pub fn serve(args: &ShareArgs) -> Result<(), Error> {
     let parent = Pid::from_raw(args.parent).ok_or(confine::Error::Orphan)?;
+    if let Some(file) = &args.file {
+        single::only(file, &args.dir)?;
+    }
     confine::die_with(parent)?;
     let hidden = match args.hide.as_slice() {
         [] => None,

@@ -66,11 +66,14 @@ pub struct Spec {
     pub helper_command: Vec<OsString>,
 }
 
-/// A folder that host and guest share.
+/// A folder, or one file, that host and guest share.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Share {
     /// The folder on the host, absolute and without symbolic links.
     pub host: PathBuf,
+    /// Whether `host` is one file and not a folder.
+    #[serde(default)]
+    pub file: bool,
     /// Where the guest sees it, absolute.
     pub guest: PathBuf,
     /// Whether the guest may only read. Enforced on the host.
@@ -252,6 +255,7 @@ pub(crate) mod tests {
             memory_mib: 1024,
             shares: vec![Share {
                 host: "/w".into(),
+                file: false,
                 guest: "/w".into(),
                 read_only: false,
                 hide: vec![".env".into()],

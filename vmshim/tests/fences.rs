@@ -114,6 +114,7 @@ async fn a_hostile_guest_stays_in_its_folder() {
     std::fs::write(sandbox.spec.state_dir.join("outside"), "secret").unwrap();
     sandbox.spec.shares.push(Share {
         host: readonly.clone(),
+        file: false,
         guest: readonly.clone(),
         read_only: true,
         hide: Vec::new(),

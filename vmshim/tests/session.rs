@@ -60,7 +60,7 @@ async fn local<T>(test: impl Future<Output = T>) -> T {
 
 fn edit() -> Change {
     Change {
-        path: "/work/file".into(),
+        path: "/srv/file".into(),
         deed: Deed::Modified,
     }
 }

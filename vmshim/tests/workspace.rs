@@ -12,7 +12,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -36,10 +36,12 @@ async fn a_workspace_is_shared_and_what_is_hidden_is_not() {
     }
     sandbox.spec.shares.push(Share {
         host: read_only,
+        file: false,
         guest: "/srv/docs".into(),
         read_only: true,
         hide: hide.to_vec(),
     });
+    let single = single_files(&mut sandbox);
     sandbox.spec.publish = vec![Publish {
         host: "127.0.0.1:0".parse().unwrap(),
         guest_port: 8000,
@@ -48,6 +50,7 @@ async fn a_workspace_is_shared_and_what_is_hidden_is_not() {
 
     hidden_files(&client, &folder).await;
     another_folder(&client).await;
+    files_alone(&client, &single).await;
     both_sides(&client, &folder).await;
     host_edits_are_heard_of(&client, &folder).await;
     names_modes_and_links(&client, &folder).await;
@@ -144,6 +147,82 @@ async fn another_folder(client: &Client) {
         let (exit, said) = sh(client, &format!("cd /srv/docs && sudo -n {refused}")).await;
         assert_ne!(exit.shell_code(), 0, "{refused}: {said}");
     }
+}
+
+/// Two files of one folder, of which nothing else may be seen. Returns the folder.
+fn single_files(sandbox: &mut Sandbox) -> PathBuf {
+    let folder = sandbox.spec.state_dir.join("single");
+    fs::create_dir(&folder).unwrap();
+    for (name, guest, read_only) in [
+        ("app.conf", "/srv/etc/app.conf", false),
+        ("key", "/home/agent/.key", true),
+    ] {
+        fs::write(folder.join(name), format!("{name} of the host\n")).unwrap();
+        sandbox.spec.shares.push(Share {
+            host: folder.join(name),
+            file: true,
+            guest: guest.into(),
+            read_only,
+            hide: Vec::new(),
+        });
+    }
+    fs::write(folder.join("neighbour"), "of no concern").unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o750)).unwrap();
+    folder
+}
+
+/// Each is one file to the guest, whatever its root tries, and its folder on the host is left alone.
+async fn files_alone(client: &Client, folder: &Path) {
+    let etc = Path::new("/srv/etc");
+    let said = ok(client, etc, "ls -A && cat app.conf /home/agent/.key").await;
+    assert_eq!(said, "app.conf\napp.conf of the host\nkey of the host\n");
+    ok(
+        client,
+        etc,
+        "echo by the guest >> app.conf && chmod 600 app.conf",
+    )
+    .await;
+    fs::write(folder.join("key"), "a longer key of the host\n").unwrap();
+    let later = "for i in $(seq 50); do grep longer /home/agent/.key && break; sleep 0.1; done";
+    assert_eq!(ok(client, etc, later).await, "a longer key of the host\n");
+    for refused in [
+        "echo x > /home/agent/.key",
+        "sudo -n sh -c 'echo x > /home/agent/.key'",
+        "sudo -n rm app.conf",
+        "sudo -n sh -c 'echo x > new && mv new app.conf'",
+    ] {
+        let (exit, said) = sh(client, &format!("cd /srv/etc && {refused}")).await;
+        assert_ne!(exit.shell_code(), 0, "{refused}: {said}");
+    }
+    // What the guest's root finds behind its mounts.
+    for (tag, writes) in [("fs2", true), ("fs3", false)] {
+        let script = format!("sudo -n mount -t virtiofs {tag} /mnt && ls -A /mnt");
+        assert_eq!(ok(client, etc, &script).await, "file\n");
+        for refused in [
+            "touch /mnt/new",
+            "mkdir /mnt/new",
+            "chmod 777 /mnt",
+            "rm -f /mnt/file && test ! -e /mnt/file",
+            "mv /mnt/file /mnt/other",
+            "ln /mnt/file /mnt/other",
+            "cat /mnt/../neighbour",
+        ] {
+            let script = format!("sudo -n sh -c '{refused}'");
+            let (exit, said) = sh(client, &script).await;
+            assert_ne!(exit.shell_code(), 0, "{tag}: {refused}: {said}");
+        }
+        let (exit, said) = sh(client, "sudo -n sh -c 'echo again >> /mnt/file'").await;
+        assert_eq!(exit.shell_code() == 0, writes, "{tag}: {said}");
+        ok(client, etc, "sudo -n umount /mnt").await;
+    }
+    let conf = fs::read_to_string(folder.join("app.conf")).unwrap();
+    assert_eq!(conf, "app.conf of the host\nby the guest\nagain\n");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(
+        (mode(folder), mode(&folder.join("app.conf"))),
+        (0o750, 0o600)
+    );
+    assert_eq!(fs::read_dir(folder).unwrap().count(), 3);
 }
 
 fn git(folder: &Path, args: &[&str]) -> String {

@@ -32,6 +32,12 @@ pub enum Error {
         /// The folder.
         dir: PathBuf,
     },
+    /// A shared file is not there any more.
+    #[error("the shared file `{}` does not exist", file.display())]
+    NoFile {
+        /// The file.
+        file: PathBuf,
+    },
     /// A shared folder is not served.
     #[error("`{}` could not be shared: {said}", dir.display())]
     Share {
@@ -114,7 +120,7 @@ impl Error {
                 "the guest's last words are in `{}`",
                 console.display()
             )),
-            Self::NoFolder { .. } => {
+            Self::NoFolder { .. } | Self::NoFile { .. } => {
                 Some("bring it back, or remove the sandbox and create it anew".to_owned())
             }
             Self::Publish { .. } => {

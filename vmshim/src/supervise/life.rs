@@ -329,6 +329,7 @@ fn configuration(spec: &Spec) -> Configure {
         tag: share_tag(n),
         path: share.guest.display().to_string(),
         read_only: share.read_only,
+        file: share.file,
     };
     Configure {
         hostname: spec.hostname.clone(),

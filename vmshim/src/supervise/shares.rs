@@ -25,11 +25,7 @@ impl Shares {
     pub(super) async fn start(spec: &Spec, board: &Arc<Board>) -> Result<Self, Error> {
         let mut shares = Self::none(spec);
         for (n, share) in spec.shares.iter().enumerate() {
-            if !share.host.is_dir() {
-                return Err(Error::NoFolder {
-                    dir: share.host.clone(),
-                });
-            }
+            check(share)?;
             shares
                 .servers
                 .push(start_fenced(spec, n, share, board).await?);
@@ -74,11 +70,11 @@ impl Shares {
     }
 
     /// Has the guest hear of what the host changes, until that is dropped. A folder that the guest may only read is left
-    /// out: its kernel refuses what it would have to do to hear of it.
+    /// out: its kernel refuses what it would have to do to hear of it. So is a single file.
     pub(super) fn watch(&mut self, guest: &Session, board: &Arc<Board>) -> JoinSet<()> {
         let mut watches = JoinSet::new();
         for (server, share) in self.servers.iter_mut().zip(&self.spec.shares) {
-            if !share.read_only {
+            if !share.read_only && !share.file {
                 let touched = server.process.stdout.take();
                 let (guest, board) = (guest.clone(), Arc::clone(board));
                 watches.spawn(watch::follow(share.clone(), touched, guest, board));
@@ -92,6 +88,16 @@ impl Shares {
         for server in &mut self.servers {
             server.kill().await;
         }
+    }
+}
+
+/// What was there when the sandbox was made may be gone, or something else.
+fn check(share: &Share) -> Result<(), Error> {
+    let path = share.host.clone();
+    match (share.file, path.is_dir(), path.is_file()) {
+        (false, true, _) | (true, _, true) => Ok(()),
+        (false, ..) => Err(Error::NoFolder { dir: path }),
+        (true, ..) => Err(Error::NoFile { file: path }),
     }
 }
 
@@ -125,7 +131,12 @@ fn start(
 ) -> Result<Helper, Error> {
     let role = Role::Share(ShareArgs {
         parent: super::own_pid(),
-        dir: share.host.clone(),
+        dir: if share.file {
+            spec.runtime_dir.clone() // any that exists: the server covers it
+        } else {
+            share.host.clone()
+        },
+        file: share.file.then(|| share.host.clone()),
         read_only: share.read_only,
         hide: share.hide.clone(),
         caller: spec.caller,

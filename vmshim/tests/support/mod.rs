@@ -83,6 +83,7 @@ impl Sandbox {
             memory_mib: 512,
             shares: vec![Share {
                 host: workspace.clone(),
+                file: false,
                 guest: workspace.clone(),
                 read_only: false,
                 hide: Vec::new(),

@@ -111,7 +111,10 @@ pub struct Configure {
     pub time_unix_ns: u64,
 }
 
-/// A folder of the host, served by virtiofs.
+/// The name of the one file in a share that is one file.
+pub const SHARED_FILE: &str = "file";
+
+/// A folder of the host, or one file, served by virtiofs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Share {
@@ -121,6 +124,9 @@ pub struct Share {
     pub path: String,
     /// Whether the guest may not write.
     pub read_only: bool,
+    /// Whether what is served is a folder with nothing but [`SHARED_FILE`] in it, which belongs at `path`.
+    #[serde(default)]
+    pub file: bool,
 }
 
 /// A file that the host would like the guest to have.

@@ -5,8 +5,9 @@ use super::*;
 fn share(host: &Path) -> Share {
     Share {
         host: host.to_owned(),
-        guest: "/work".into(),
+        guest: "/srv".into(),
         read_only: false,
+        file: false,
         hide: Vec::new(),
     }
 }
@@ -34,7 +35,7 @@ fn what_has_become_of_a_file() {
         };
         let told = describe(&share, &changed, &Own::default());
         let wanted = deed.map(|deed| Change {
-            path: format!("/work/{path}"),
+            path: format!("/srv/{path}"),
             deed,
         });
         assert_eq!(told, wanted, "{path} {is_new}");
