@@ -3,9 +3,10 @@
 //!
 //! What stays the same: no network but the channel to the proxy, the same template, the same guest
 //! program as the first process, the same policy. What does not: host and guest share a kernel, so an
-//! agent that breaks the kernel is out; hidden files and caps on memory take a microVM.
+//! agent that breaks the kernel is out; hidden files take a microVM.
 
 mod bundle;
+mod caps;
 mod ids;
 mod no_devices;
 mod root;
@@ -14,22 +15,48 @@ mod set_id;
 use std::path::{Path, PathBuf};
 
 pub use bundle::write as write_bundle;
+pub use caps::{Caps, Group, Uncapped};
 pub use ids::Ids;
 pub use root::{ensure as ensure_root, remove as remove_root};
 
 use crate::tool::{self, Tool};
 
+/// A program that runs OCI bundles, and what it has to be told first.
+#[derive(Clone, Copy, Debug)]
+pub struct Runtime {
+    tool: Tool,
+    /// Options before the command.
+    pub options: &'static [&'static str],
+}
+
+impl Runtime {
+    /// The program's name.
+    pub fn program(self) -> &'static str {
+        self.tool.program
+    }
+}
+
 /// Runtimes that can run the bundle, the preferred one first.
-const RUNTIMES: [Tool; 2] = [
-    Tool {
-        program: "runc",
-        package: "runc",
+const RUNTIMES: [Runtime; 2] = [
+    Runtime {
+        tool: Tool {
+            program: "runc",
+            package: "runc",
+        },
+        options: &[],
     },
-    Tool {
-        program: "crun",
-        package: "crun",
+    Runtime {
+        tool: Tool {
+            program: "crun",
+            package: "crun",
+        },
+        // Caps are set before; without this it insists on groups of its own, which only some machines let it have.
+        options: &["--cgroup-manager=disabled"],
     },
 ];
+
+/// The variable that names the runtime to use.
+const RUNTIME_VARIABLE: &str = "SANDBOX_RUNTIME";
 
 /// Why there is no container.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +72,9 @@ pub enum Error {
         /// How many it takes.
         wanted: u32,
     },
+    /// The variable names no runtime that we know.
+    #[error("SANDBOX_RUNTIME is `{0}`")]
+    Runtime(String),
     /// Files can be hidden only by the server of a shared folder, which a container has not.
     #[error("a container cannot hide files of `{}`", .0.display())]
     Hide(PathBuf),
@@ -68,6 +98,7 @@ impl Error {
                 "as root, run: usermod --add-subuids 100000-{0} --add-subgids 100000-{0} USER",
                 100_000 + wanted - 1
             )),
+            Self::Runtime(_) => Some("set it to runc or crun, or not at all".to_owned()),
             Self::Hide(_) => Some("leave out --hide, or use the microVM isolation".to_owned()),
             Self::Io { .. } => None,
         }
@@ -79,16 +110,25 @@ impl Error {
     }
 }
 
-/// The runtime to use.
-pub fn runtime() -> Result<Tool, Error> {
-    let found = RUNTIMES
-        .into_iter()
-        .find(|tool| tool::installed(tool.program));
+/// The runtime to use: what `SANDBOX_RUNTIME` names, else the first that is installed.
+pub fn runtime() -> Result<Runtime, Error> {
+    let named = std::env::var(RUNTIME_VARIABLE).unwrap_or_default();
     let [preferred, _] = RUNTIMES;
-    found.ok_or_else(|| {
-        let (program, package) = (preferred.program.to_owned(), preferred.package);
-        tool::Error::Missing { program, package }.into()
-    })
+    let wanted = match named.as_str() {
+        "" => RUNTIMES
+            .into_iter()
+            .find(|runtime| tool::installed(runtime.program()))
+            .unwrap_or(preferred),
+        name => RUNTIMES
+            .into_iter()
+            .find(|runtime| runtime.program() == name)
+            .ok_or_else(|| Error::Runtime(named.clone()))?,
+    };
+    if tool::installed(wanted.program()) {
+        return Ok(wanted);
+    }
+    let (program, package) = (wanted.program().to_owned(), wanted.tool.package);
+    Err(tool::Error::Missing { program, package }.into())
 }
 
 /// Where a sandbox's container has its root file system, below the sandbox's own folder.

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::child::Helper;
 use super::{Board, Error};
-use crate::container::{self, Ids};
+use crate::container::{self, Caps, Group, Ids};
 use crate::spec::{Socket, Spec};
 
 /// How long a container may take to vanish once its first process has ended.
@@ -27,6 +27,8 @@ const PASS_SEAT: &str = r#"exec "$0" "$@" 3<&0 </dev/null"#;
 pub(super) struct Container {
     /// The other end is the guest's, which watches it.
     seat: Option<UnixStream>,
+    /// Its caps, where it has some.
+    _group: Option<Group>,
 }
 
 impl Container {
@@ -49,20 +51,25 @@ impl Container {
             crate::tool::search_path(std::env::var_os("PATH").as_deref()),
         );
         command
-            .args(["-c", PASS_SEAT, runtime.program])
+            .args(["-c", PASS_SEAT, runtime.program()])
+            .args(runtime.options)
             .args(["--root".as_ref(), state(spec).as_os_str()])
             .args(["run", "--preserve-fds=1", "--bundle"])
             .arg(bundle)
             .arg(name(spec))
             .stdin(Stdio::from(OwnedFd::from(guests_seat)))
             .stdout(Stdio::piped());
+        let group = cap(spec, &mut command, board)?;
         let failed = || Error::doing("make the container's user namespace");
         let lent = ids.lend(&mut command).map_err(failed())?;
         let helper = Helper::start(command, board);
         if let Ok(Err(error)) = lent.join() {
             return Err(failed()(error));
         }
-        let container = Self { seat: Some(seat) };
+        let container = Self {
+            seat: Some(seat),
+            _group: group,
+        };
         Ok((helper?, container))
     }
 
@@ -73,6 +80,27 @@ impl Container {
             return;
         }
         runtime.kill().await;
+    }
+}
+
+/// Has the command begin in a group with the container's caps. Without one it is told why.
+fn cap(spec: &Spec, command: &mut Command, board: &Board) -> Result<Option<Group>, Error> {
+    let caps = Caps {
+        memory_mib: spec.memory_mib,
+        cpus: spec.cpus,
+    };
+    match Group::make(&name(spec), caps) {
+        Ok(group) => {
+            let entered = group.enter(command);
+            entered.map_err(Error::doing("cap the container's memory"))?;
+            Ok(Some(group))
+        }
+        Err(why) => {
+            board.note(format!(
+                "the container's memory and processors have no caps: {why}"
+            ));
+            Ok(None)
+        }
     }
 }
 
