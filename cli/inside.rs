@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
-use vmshim::attach::{self, AttachError};
+use vmshim::attach::{self, AttachError, DetachKeys};
 use vmshim::client::Client;
 use wire::exec::ExecErrorKind;
 use wire::message::Exec;
 
 use crate::lifecycle::block_on;
-use crate::report::{EXEC_FAILED, Failure, Outcome};
+use crate::report::{self, EXEC_FAILED, Failure, Outcome};
 use crate::state::Sandbox;
 
 /// A command to run inside.
@@ -22,6 +22,8 @@ pub(crate) struct Job {
     pub(crate) stdin: bool,
     pub(crate) tty: bool,
     pub(crate) detach: bool,
+    /// What to press at the terminal to leave the command running.
+    pub(crate) detach_keys: Option<DetachKeys>,
     /// Whether the command is the sandbox's agent.
     pub(crate) is_agent: bool,
 }
@@ -32,6 +34,7 @@ impl Job {
         sandbox: &Sandbox,
         command: Vec<String>,
         env: Vec<(String, String)>,
+        detach_keys: Option<DetachKeys>,
     ) -> Self {
         Self {
             command,
@@ -41,6 +44,7 @@ impl Job {
             stdin: true,
             tty: attach::stdin_is_tty(),
             detach: false,
+            detach_keys,
             is_agent: true,
         }
     }
@@ -69,17 +73,26 @@ pub(crate) fn run(client: &Client, job: Job) -> Outcome {
         stdin: job.stdin,
         detach: job.detach,
     };
-    block_on(converse(client, exec, job.is_agent))
+    block_on(converse(client, exec, job.detach_keys, job.is_agent))
         .map_err(|failure| failure.code_unless_set(EXEC_FAILED))
 }
 
-async fn converse(client: &Client, exec: Exec, is_agent: bool) -> Outcome {
+async fn converse(
+    client: &Client,
+    exec: Exec,
+    keys: Option<DetachKeys>,
+    is_agent: bool,
+) -> Outcome {
     let stream = client
         .exec(&exec)
         .await
         .map_err(|error| Failure::of(&error))?;
-    match attach::attach(stream, &exec).await {
+    match attach::attach(stream, &exec, keys).await {
         Ok(exit) => Ok(ExitCode::from(exit.shell_code())),
+        Err(error @ AttachError::Detached) => {
+            report::say(format_args!("detached: {error}"));
+            Ok(ExitCode::SUCCESS)
+        }
         Err(AttachError::Exec(error)) if is_agent && error.kind == ExecErrorKind::NotFound => {
             let agent = exec.argv.first().map_or("", String::as_str);
             Err(Failure::new(format!(

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use vmshim::attach::DetachKeys;
 
 use crate::name::SandboxName;
 use crate::publish::PublishArg;
@@ -127,6 +128,9 @@ pub(crate) struct RunArgs {
     /// Start the sandbox and print its name, without running the agent
     #[arg(short, long, visible_alias = "detach")]
     pub(crate) detached: bool,
+    /// Keys that leave the agent running and give the terminal back, as in `ctrl-p,ctrl-q` [default: none]
+    #[arg(long, value_name = "KEYS")]
+    pub(crate) detach_keys: Option<DetachKeys>,
     /// No talk about progress
     #[arg(short, long)]
     pub(crate) quiet: bool,
@@ -172,6 +176,9 @@ pub(crate) struct ExecArgs {
     /// Let the command run on by itself
     #[arg(short, long, conflicts_with_all = ["interactive", "tty"])]
     pub(crate) detach: bool,
+    /// Keys that leave the command running and give the terminal back; none if empty [default: ctrl-p,ctrl-q]
+    #[arg(long, value_name = "KEYS")]
+    pub(crate) detach_keys: Option<DetachKeys>,
     /// User inside the sandbox: name or uid, with :group or :gid if need be [default: agent]
     #[arg(short, long)]
     pub(crate) user: Option<String>,

@@ -37,6 +37,7 @@ fn exec(args: ExecArgs) -> Result<ExitCode, Failure> {
             stdin: args.interactive,
             tty: args.tty,
             detach: args.detach,
+            detach_keys: Some(args.detach_keys.unwrap_or_default()),
             is_agent: false,
         },
     )

@@ -22,6 +22,7 @@ pub(super) fn run(mut args: RunArgs) -> Outcome {
     // What is given again for a sandbox that has it is no harm; what is new holds for this run.
     let env = environment::collect(&args.options.env, &args.options.env_file)?;
     let (agent_args, detached) = (std::mem::take(&mut args.agent_args), args.detached);
+    let keys = args.detach_keys.take();
     let sandbox = find_or_create(&paths, args, &progress)?;
     let client = lifecycle::ensure_running(&paths, &sandbox, &progress)?;
     drop(progress);
@@ -30,7 +31,7 @@ pub(super) fn run(mut args: RunArgs) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     }
     let agent = Agent::find(&sandbox.record.agent)?;
-    let job = Job::agent(&sandbox, agent.command(&agent_args), env);
+    let job = Job::agent(&sandbox, agent.command(&agent_args), env, keys);
     inside::run(&client, job)
 }
 

@@ -6,6 +6,7 @@
 
 mod events;
 mod frames;
+mod keys;
 mod raw;
 mod window;
 
@@ -22,6 +23,7 @@ use wire::message::{Exec, Tty};
 pub use events::Event;
 use events::{Source, signals};
 pub use frames::{converse, started};
+pub use keys::{BadKey, DetachKeys, Input};
 use raw::RawMode;
 
 /// One read of input, and so at most one frame.
@@ -33,6 +35,9 @@ pub enum AttachError {
     /// The program could not be started; [`wire::exec::ExecErrorKind::exit_code`] has Docker's code.
     #[error(transparent)]
     Exec(#[from] ExecError),
+    /// The user pressed the keys for that, and the program runs on.
+    #[error("the program runs on by itself")]
+    Detached,
     /// The sandbox stopped, or its supervisor ended.
     #[error("the sandbox went away while the program ran")]
     Gone,
@@ -64,9 +69,13 @@ pub fn stdin_is_tty() -> bool {
 }
 
 /// Connects this process's standard streams with the program that the stream was opened for; one that
-/// is detached is only seen to start. The terminal is as before when this returns, fails, panics or is
-/// cancelled.
-pub async fn attach<S>(stream: S, exec: &Exec) -> Result<Exit, AttachError>
+/// is detached is only seen to start. At a terminal, `keys` let it run on. The terminal is as before when this returns,
+/// fails, panics or is cancelled.
+pub async fn attach<S>(
+    stream: S,
+    exec: &Exec,
+    keys: Option<DetachKeys>,
+) -> Result<Exit, AttachError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -82,7 +91,11 @@ where
         Source::Terminal if stdin_is_tty() => Some(RawMode::enter()?),
         Source::Terminal | Source::Process => None,
     };
-    let input = exec.stdin.then(read_stdin);
+    let keys = keys.filter(|_| source == Source::Terminal);
+    let input = exec.stdin.then(read_stdin).map(|chunks| match keys {
+        Some(keys) => Input::new(chunks, keys),
+        None => chunks.into(),
+    });
     converse(
         stream,
         input,

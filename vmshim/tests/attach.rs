@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::codec::Framed;
-use vmshim::attach::{AttachError, Event, converse, started};
+use vmshim::attach::{AttachError, DetachKeys, Event, Input, converse, started};
 use wire::exec::{ExecErrorKind, Exit, GuestCodec, STDIN_WINDOW, ToHost};
 use wire::message::{Exec, Tty};
 
@@ -81,7 +81,14 @@ async fn output_errors_and_exit_arrive() {
         let (input, receiver) = mpsc::channel(1);
         drop(input);
         let (mut got_out, mut got_err) = (Vec::new(), Vec::new());
-        let got = converse(stream, Some(receiver), &mut got_out, &mut got_err, never()).await;
+        let got = converse(
+            stream,
+            Some(receiver.into()),
+            &mut got_out,
+            &mut got_err,
+            never(),
+        )
+        .await;
         assert_eq!(got.unwrap(), exit, "{script}");
         assert_eq!(String::from_utf8(got_out).unwrap(), out);
         assert_eq!(String::from_utf8(got_err).unwrap(), err);
@@ -109,7 +116,7 @@ async fn a_hundred_megabytes_pass_in_both_directions_unchanged() {
         }
         assert_eq!(reader.read(&mut got).await.unwrap(), 0);
     });
-    let exit = converse(stream, Some(receiver), out, sink(), never()).await;
+    let exit = converse(stream, Some(receiver.into()), out, sink(), never()).await;
     assert_eq!(exit.unwrap(), Exit::Code(0));
     check.await.unwrap();
 }
@@ -120,7 +127,7 @@ async fn a_signal_gets_through_while_nobody_reads_the_output() {
     let (_input, receiver) = mpsc::channel(1);
     let (out, mut reader) = duplex(1 << 12);
     let (happen, next) = events();
-    let program = tokio::spawn(converse(stream, Some(receiver), out, sink(), next));
+    let program = tokio::spawn(converse(stream, Some(receiver.into()), out, sink(), next));
     expect(&mut reader, "on").await;
     happen.send(Event::Signalled(2)).await.unwrap();
     // Now the output is read, to get at the end of it.
@@ -145,7 +152,7 @@ async fn a_new_size_reaches_the_terminal_and_the_end_of_this_process_ends_the_pr
     let (_input, receiver) = mpsc::channel(1);
     let (out, mut reader) = duplex(1 << 12);
     let (happen, next) = events();
-    let program = tokio::spawn(converse(stream, Some(receiver), out, sink(), next));
+    let program = tokio::spawn(converse(stream, Some(receiver.into()), out, sink(), next));
     expect(&mut reader, "24 80").await;
     let resized = Event::Resized {
         rows: 50,
@@ -172,6 +179,44 @@ async fn a_closed_output_ends_the_program_as_a_pipe_would() {
     assert_eq!(exit.unwrap(), Exit::Signal(13));
     let verdict = timeout(PATIENCE, server).await.unwrap().unwrap();
     assert!(verdict.is_err(), "the program goes on without a reader");
+}
+
+#[tokio::test]
+async fn a_program_that_is_left_runs_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let ready = dir.path().join("ready");
+    let done = dir.path().join("done");
+    let script = format!(
+        "echo on; read -r line; echo $line; while [ ! -e {} ]; do sleep 0.1; done; yes | head -c 300000; echo $line > {}",
+        ready.display(),
+        done.display()
+    );
+    let tty = Some(Tty {
+        rows: 24,
+        cols: 80,
+        term: "xterm".into(),
+    });
+    let (stream, server) = start(Exec { tty, ..sh(&script) });
+    let (input, receiver) = mpsc::channel(1);
+    let input_with_keys = Input::new(receiver, DetachKeys::default());
+    let (mut reader, out) = duplex(1 << 16);
+    let program = tokio::spawn(converse(
+        stream,
+        Some(input_with_keys),
+        out,
+        sink(),
+        never(),
+    ));
+    expect(&mut reader, "on").await;
+    input.send(Bytes::from_static(b"kept\r")).await.unwrap();
+    expect(&mut reader, "kept\r\nkept").await;
+    input.send(Bytes::from_static(b"\x10\x11")).await.unwrap();
+    let left = timeout(PATIENCE, program).await.unwrap().unwrap();
+    assert!(matches!(left, Err(AttachError::Detached)), "{left:?}");
+    assert!(!server.is_finished());
+    std::fs::write(ready, "").unwrap();
+    timeout(PATIENCE, server).await.unwrap().unwrap().unwrap();
+    assert_eq!(std::fs::read_to_string(done).unwrap(), "kept\n");
 }
 
 #[tokio::test]
@@ -243,7 +288,13 @@ async fn no_more_input_is_sent_than_the_window() {
             input.send(Bytes::from(vec![0; 32 * 1024])).await.unwrap();
         }
     });
-    let program = tokio::spawn(converse(host, Some(receiver), sink(), sink(), never()));
+    let program = tokio::spawn(converse(
+        host,
+        Some(receiver.into()),
+        sink(),
+        sink(),
+        never(),
+    ));
     let mut received = 0;
     while received < STDIN_WINDOW {
         match timeout(PATIENCE, guest.next())

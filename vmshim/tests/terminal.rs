@@ -46,7 +46,7 @@ async fn attach_to(socket: &Path) -> u8 {
         tty: Some(tty),
         ..program()
     };
-    attach(stream, &exec).await.unwrap().shell_code()
+    attach(stream, &exec, None).await.unwrap().shell_code()
 }
 
 /// The first process's end of all that.

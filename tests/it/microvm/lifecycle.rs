@@ -1,7 +1,7 @@
 //! A sandbox from `create` to `rm`: what is inside, what gets out, what stays.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::process::Stdio;
 
@@ -257,21 +257,51 @@ fn commands(vm: &Running) {
     );
 
     // A terminal of the size of the caller's.
-    let mut script = std::process::Command::new("script");
+    let exec = format!("exec -it {} sh -c 'tty; stty size'", vm.name);
+    let (code, shown) = at_a_terminal(vm, &exec, None);
+    assert_eq!(code, 0, "{shown}");
+    assert!(shown.contains("/dev/pts/"), "{shown}");
+    assert!(shown.contains("33 101"), "{shown}");
+
+    // One that is left, while its command goes on.
+    let script = "'echo ready; while [ ! -e go ]; do sleep 0.1; done; touch gone-on'";
+    let exec = format!("exec -it --detach-keys x,y {} sh -c {script}", vm.name);
+    let (code, shown) = at_a_terminal(vm, &exec, Some(("ready", "xy")));
+    assert_eq!(code, 0, "{shown}");
+    assert!(shown.contains("runs on by itself"), "{shown}");
+    fs::write(vm.home.project().join("go"), "").unwrap();
+    let gone_on = vm.home.project().join("gone-on");
+    eventually("the command goes on", || gone_on.exists());
+}
+
+/// `sandbox EXEC` in a terminal of 33 by 101, in which somebody types something once it shows something. Returns its
+/// exit code and what it showed.
+fn at_a_terminal(vm: &Running, exec: &str, typed: Option<(&str, &str)>) -> (i32, String) {
     let sandbox = env!("CARGO_BIN_EXE_sandbox");
-    let line = format!(
-        "stty rows 33 cols 101; {sandbox} exec -it {} sh -c 'tty; stty size'",
-        vm.name
-    );
+    let line = format!("stty rows 33 cols 101; exec timeout 100 {sandbox} {exec}");
+    let mut script = std::process::Command::new("script");
     script
         .args(["-q", "-e", "-c", &line, "/dev/null"])
-        .stdin(Stdio::null());
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .current_dir(vm.home.project());
     for (key, value) in vm.command(&[]).get_envs() {
         script.env(key, value.unwrap());
     }
-    let shown = Ran::from(script.output().unwrap());
-    assert!(shown.stdout.contains("/dev/pts/"), "{shown:?}");
-    assert!(shown.stdout.contains("33 101"), "{shown:?}");
+    let mut script = script.spawn().unwrap();
+    let mut keyboard = script.stdin.take().unwrap();
+    let mut screen = script.stdout.take().unwrap();
+    let (mut shown, mut byte) = (Vec::new(), [0]);
+    while screen.read(&mut byte).unwrap() > 0 {
+        shown.extend(byte);
+        if let Some((sign, keys)) = typed
+            && shown.ends_with(sign.as_bytes())
+        {
+            keyboard.write_all(keys.as_bytes()).unwrap();
+        }
+    }
+    let code = script.wait().unwrap().code().unwrap();
+    (code, String::from_utf8_lossy(&shown).into_owned())
 }
 
 /// With the proxy's variables or without, there is one way out and it is filtered.

@@ -34,6 +34,8 @@ pub enum ToGuest {
     },
     /// Deliver this signal to the program's process group.
     Signal(u8),
+    /// Let the program run on by itself: the guest closes, and what is said later is nobody's.
+    Detach,
 }
 
 /// Guest to host. A conversation is `Started`, any number of the middle three, then `Exit`; or `Error`

@@ -52,7 +52,7 @@ type Reader<S> = FramedRead<ReadHalf<S>, GuestCodec>;
 type Writer<S> = FramedWrite<WriteHalf<S>, GuestCodec>;
 
 /// Runs a program for the host at the other end of the stream. When the host goes, the program goes,
-/// unless it is detached.
+/// unless it is or was detached.
 pub async fn serve<S>(stream: S, exec: &Exec, context: &Context) -> Result<(), SessionError>
 where
     S: AsyncRead + AsyncWrite,
@@ -118,6 +118,7 @@ impl Session {
     {
         let (frames, backlog) = mpsc::channel(BACKLOG);
         let (ended, when_ended) = watch::channel(false);
+        let (leave, left) = watch::channel(false);
         let input = Input::default();
         let stdin = input.pump(self.stdin.take(), frames.clone());
         let output = |device: Option<Device>, frame: fn(_) -> _| {
@@ -132,7 +133,7 @@ impl Session {
         let stdout = output(self.stdout.take(), ToHost::Stdout);
         let stderr = output(self.stderr.take(), ToHost::Stderr);
         let group = self.child.group.clone();
-        let host = listen(reader, &input, &group, self.terminal.as_ref());
+        let host = listen(reader, &input, &group, self.terminal.as_ref(), &leave);
         let child = &mut self.child;
         let program = async {
             let exit = async {
@@ -144,7 +145,7 @@ impl Session {
             let _ = frames.send(ToHost::Exit(exit)).await; // fails only if speaking did
             Ok(())
         };
-        let speech = async { tokio::try_join!(program, speak(writer, backlog)) };
+        let speech = async { tokio::try_join!(program, speak(writer, backlog, left)) };
         tokio::select! {
             result = speech => result.map(|_| ()),
             error = host => Err(error),
@@ -164,12 +165,13 @@ impl Session {
     }
 }
 
-/// Does what the host says, until it says no more.
+/// Does what the host says, until it says no more. Once it has left, nobody is listened to.
 async fn listen<S: AsyncRead>(
     mut reader: Reader<S>,
     input: &Input,
     group: &Group,
     terminal: Option<&OwnedFd>,
+    leave: &watch::Sender<bool>,
 ) -> SessionError {
     loop {
         let frame = match reader.next().await {
@@ -195,14 +197,45 @@ async fn listen<S: AsyncRead>(
                     group.signal(signal);
                 }
             }
+            ToGuest::Detach => {
+                leave.send_replace(true);
+                std::future::pending::<()>().await;
+            }
         }
     }
 }
 
-/// Sends what the program says, the last of which is how it ended.
+/// Sends what the program says, the last of which is how it ended; once the host has left, to nobody.
 async fn speak<S: AsyncWrite>(
     mut writer: Writer<S>,
     mut backlog: mpsc::Receiver<ToHost>,
+    mut left: watch::Receiver<bool>,
+) -> Result<(), SessionError> {
+    let told = tokio::select! {
+        told = tell(&mut writer, &mut backlog) => Some(told),
+        _ = left.wait_for(|&left| left) => None,
+    };
+    match told {
+        Some(told) => {
+            told?;
+            Ok(writer.close().await?)
+        }
+        None => {
+            // Where the host no longer reads, there is nobody to say goodbye to.
+            let _ = timeout(LAST_WORDS, writer.close()).await;
+            while let Some(frame) = backlog.recv().await {
+                if matches!(frame, ToHost::Exit(_)) {
+                    break;
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+async fn tell<S: AsyncWrite>(
+    writer: &mut Writer<S>,
+    backlog: &mut mpsc::Receiver<ToHost>,
 ) -> Result<(), SessionError> {
     while let Some(frame) = backlog.recv().await {
         let last = matches!(frame, ToHost::Exit(_));
@@ -211,5 +244,5 @@ async fn speak<S: AsyncWrite>(
             break;
         }
     }
-    Ok(writer.close().await?)
+    Ok(())
 }

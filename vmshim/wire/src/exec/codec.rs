@@ -14,6 +14,7 @@ const STDIN: u8 = 1;
 const STDIN_EOF: u8 = 2;
 const RESIZE: u8 = 3;
 const SIGNAL: u8 = 4;
+const DETACH: u8 = 5;
 const STARTED: u8 = 16;
 const STDOUT: u8 = 17;
 const STDERR: u8 = 18;
@@ -61,6 +62,7 @@ impl Encoder<ToGuest> for HostCodec {
                 put(out, RESIZE, &[a, b, c, d])
             }
             ToGuest::Signal(signal) => put(out, SIGNAL, &[signal]),
+            ToGuest::Detach => put(out, DETACH, &[]),
         }
     }
 }
@@ -81,7 +83,10 @@ impl Decoder for GuestCodec {
                 cols: u16::from_be_bytes([c, d]),
             },
             (SIGNAL, &[signal @ 1..=MAX_SIGNAL]) => ToGuest::Signal(signal),
-            (STDIN | STDIN_EOF | RESIZE | SIGNAL, _) => return Err(FrameError::Malformed(kind)),
+            (DETACH, []) => ToGuest::Detach,
+            (STDIN | STDIN_EOF | RESIZE | SIGNAL | DETACH, _) => {
+                return Err(FrameError::Malformed(kind));
+            }
             _ => return Err(FrameError::UnknownKind(kind)),
         }))
     }

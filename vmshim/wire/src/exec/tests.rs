@@ -14,6 +14,7 @@ fn to_guest() -> Vec<ToGuest> {
         },
         ToGuest::Signal(1),
         ToGuest::Signal(64),
+        ToGuest::Detach,
     ]
 }
 
@@ -87,6 +88,7 @@ fn what_is_not_exactly_right_is_refused() {
         (frame(3, &[0; 3]), malformed(3)),
         (frame(3, &[0; 5]), malformed(3)),
         (frame(4, &[]), malformed(4)),
+        (frame(5, b"x"), malformed(5)),
         (frame(4, &[0]), malformed(4)),
         (frame(4, &[65]), malformed(4)),
         (frame(4, &[9, 9]), malformed(4)),
