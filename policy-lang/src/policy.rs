@@ -239,15 +239,23 @@ impl Policy {
     ///
     /// Traffic that a rule about requests covers is read, even where a bypass covers its address.
     pub fn carriage(&self, target: &Target, addr: IpAddr) -> Carriage {
+        self.carried(target, || {
+            let longest = self.bypass_nets.longest(addr.to_canonical());
+            longest.map(|(rule, _)| rule)
+        })
+    }
+
+    /// The same where nobody here knows the address: what rules about hosts say.
+    pub fn carriage_of_name(&self, target: &Target) -> Carriage {
+        self.carried(target, || None)
+    }
+
+    fn carried(&self, target: &Target, by_net: impl FnOnce() -> Option<RuleId>) -> Carriage {
         if self.decide_host(target.host(), target).by_request {
             return Carriage::Intercept;
         }
         let bypass = self.bypass_hosts.decide(target.host(), target.port());
         let by_host = bypass.by.map(|(rule, ..)| rule);
-        let by_net = || {
-            let longest = self.bypass_nets.longest(addr.to_canonical());
-            longest.map(|(rule, _)| rule)
-        };
         by_host
             .or_else(by_net)
             .map_or(Carriage::Intercept, Carriage::Tunnel)

@@ -331,7 +331,10 @@ impl Cause {
             Self::Refused(Refusal::Host(ruling) | Refusal::Address { ruling, .. }) => {
                 ruling.sentence.clone()
             }
-            Self::Refused(Refusal::Resolve { error, .. }) => error.to_string(),
+            Self::Refused(Refusal::Resolve { error, hint, .. }) => match hint {
+                Some(hint) => format!("{error}; {hint}"),
+                None => error.to_string(),
+            },
             Self::Refused(Refusal::Names { rule, wait, .. }) => format!(
                 "`{rule}` is used up by other names; there is room in {} s",
                 wait.as_secs() + 1

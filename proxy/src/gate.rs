@@ -1,12 +1,14 @@
 //! The one place where permission to connect is made.
 
-use std::net::{IpAddr, SocketAddr};
+mod permit;
+
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use http::Method;
 use http::uri::PathAndQuery;
-use http::{Method, Uri};
 use lru::LruCache;
 use policy_lang::{Action, Carriage, Effect, Host, HostVerdict, Origin, Policy, Reason, Target};
 
@@ -15,6 +17,9 @@ use crate::budgets::Budgets;
 use crate::live::{Live, Snapshot};
 use crate::local::Local;
 use crate::resolve::{self, ResolveError};
+use crate::upstream::parent::Parents;
+
+pub(crate) use permit::Permit;
 
 /// Targets whose addresses are kept. COST: about 1 KiB each.
 const ROUTES: NonZeroUsize = NonZeroUsize::new(512).unwrap();
@@ -25,52 +30,9 @@ const MIN_TTL: Duration = Duration::from_secs(1);
 /// And at most this long, so that changes of this machine's own addresses are seen.
 const MAX_TTL: Duration = Duration::from_secs(30);
 
-/// Permission to connect to one address on behalf of one target, under one policy.
-///
-/// INVARIANT: only [`Gate`] makes one, and [`dial`](fn@crate::upstream::dial) accepts nothing else.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Permit {
-    address: SocketAddr,
-    target: Target,
-    generation: u64,
-    /// The one request it is for, where it is for one only.
-    request: Option<(Method, PathAndQuery)>,
-}
-
-impl Permit {
-    /// The exact address that was judged.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// The same for one request only: it stands as long as the policy lets that request pass.
-    ///
-    /// COST: no allocation; both are counted references or small.
-    pub(crate) fn asking(&self, method: &Method, uri: &Uri) -> Self {
-        let path = uri.path_and_query().cloned();
-        let path = path.unwrap_or(PathAndQuery::from_static("/"));
-        Self {
-            request: Some((method.clone(), path)),
-            ..self.clone()
-        }
-    }
-
-    /// The same, for the address that was connected to in the end.
-    pub(crate) fn through(self, dialled: &Self) -> Self {
-        Self {
-            request: self.request,
-            ..dialled.clone()
-        }
-    }
-
-    /// The same for any request, once the one it was for is over.
-    pub(crate) fn for_any(&self) -> Self {
-        Self {
-            request: None,
-            ..self.clone()
-        }
-    }
-}
+/// How long a name goes to a parent before it is looked up here again. COST: where no name server answers, the next request
+/// then waits for that.
+const UNRESOLVED_TTL: Duration = MAX_TTL;
 
 /// A target that was admitted: where its connections may go and how they are carried.
 #[derive(Debug)]
@@ -86,6 +48,8 @@ pub(crate) struct Route {
     reason: Reason,
     /// Addresses that were dropped, each with its reason.
     pub(crate) dropped: Vec<String>,
+    /// Why the name has no address here, where a parent is to resolve it. There is one permit then, without an address.
+    pub(crate) unresolved: Option<ResolveError>,
 }
 
 /// A verdict in words: what a log line and a denial tell.
@@ -121,6 +85,8 @@ pub(crate) enum Refusal {
     Resolve {
         error: ResolveError,
         ruling: Arc<Ruling>,
+        /// What would have a parent resolve it.
+        hint: Option<&'static str>,
     },
 }
 
@@ -130,6 +96,7 @@ pub(crate) struct Gate {
     local: Arc<Local>,
     resolve: resolve::Shared,
     budgets: Arc<Budgets>,
+    parents: Parents,
     routes: Mutex<LruCache<Target, Kept>>,
 }
 
@@ -144,12 +111,14 @@ impl Gate {
         local: Arc<Local>,
         resolve: resolve::Shared,
         budgets: Arc<Budgets>,
+        parents: Parents,
     ) -> Self {
         Self {
             live,
             local,
             resolve,
             budgets,
+            parents,
             routes: Mutex::new(LruCache::new(ROUTES)),
         }
     }
@@ -211,10 +180,9 @@ impl Gate {
             Host::Name(name) => match self.resolve.lookup(name).await {
                 Ok(answer) => (answer.addresses, answer.valid_until),
                 Err(error) => {
-                    return Err(Refusal::Resolve {
-                        error,
-                        ruling: ruling(&snapshot, host.reason),
-                    });
+                    let route = Arc::new(self.unresolved(&snapshot, target, host, error)?);
+                    self.keep(route.clone(), Instant::now() + UNRESOLVED_TTL);
+                    return Ok(route);
                 }
             },
         };
@@ -234,6 +202,50 @@ impl Gate {
             verdict: ruling,
             reason: Reason::Default,
             dropped: Vec::new(),
+            unresolved: None,
+        })
+    }
+
+    /// A route through a parent that resolves the name, where this machine cannot.
+    ///
+    /// INVARIANT: only where an exact rule allows the target, which no CIDR rule is then about. For any other name the
+    /// addresses must be judged, and here are none.
+    fn unresolved(
+        &self,
+        snapshot: &Snapshot,
+        target: &Target,
+        host: HostVerdict,
+        error: ResolveError,
+    ) -> Result<Route, Refusal> {
+        let asked = self.parents.may_resolve(target);
+        let verdict = ruling(snapshot, host.reason);
+        let unknown = matches!(
+            error,
+            ResolveError::NotFound | ResolveError::Timeout | ResolveError::Failed(_)
+        );
+        if !(unknown && asked == Some(true) && host.is_explicit()) {
+            let hint = match asked.filter(|_| unknown) {
+                None => None,
+                Some(true) => Some("the parent proxy is asked for names that an exact rule allows"),
+                Some(false) => Some(
+                    "if the parent proxy of this machine knows it, SANDBOX_PARENT_RESOLVES=1 has it asked for names that an exact rule allows",
+                ),
+            };
+            return Err(Refusal::Resolve {
+                error,
+                ruling: verdict,
+                hint,
+            });
+        }
+        Ok(Route {
+            target: target.clone(),
+            permits: vec![Permit::new(target, None, snapshot.generation)],
+            bypass: is_bypass(&snapshot.policy, target, None),
+            explicit: true,
+            verdict,
+            reason: host.reason,
+            dropped: Vec::new(),
+            unresolved: Some(error),
         })
     }
 
@@ -243,18 +255,20 @@ impl Gate {
         if snapshot.generation == permit.generation {
             return true;
         }
-        let (policy, target, address) = (&snapshot.policy, &permit.target, permit.address.ip());
+        let (policy, target) = (&snapshot.policy, &permit.target);
+        let address = permit.address().map(|address| address.ip());
         let host = policy.admit_host(target);
         let asks = |(method, path): &(Method, PathAndQuery)| {
             let verdict = policy.admit_request(target, method.as_str(), path.as_str());
             verdict.action.is_allow()
         };
+        let leads = |address| {
+            let verdict = policy.admit_addr(target, &host, address, &self.local.addrs());
+            verdict.action.is_allow()
+        };
         host.action.is_allow()
             && permit.request.as_ref().is_none_or(asks)
-            && policy
-                .admit_addr(target, &host, address, &self.local.addrs())
-                .action
-                .is_allow()
+            && address.map_or_else(|| host.is_explicit(), leads)
             && (!bypass || is_bypass(policy, target, address))
     }
 
@@ -278,18 +292,12 @@ impl Gate {
                 first_refusal.get_or_insert((verdict.reason, address));
                 continue;
             }
-            let carried = is_bypass(policy, target, address);
+            let carried = is_bypass(policy, target, Some(address));
             if *bypass.get_or_insert(carried) != carried {
                 dropped.push(format!("{address} is carried differently"));
                 continue;
             }
-            let address = SocketAddr::new(address, target.port().get());
-            permits.push(Permit {
-                address,
-                target: target.clone(),
-                generation: snapshot.generation,
-                request: None,
-            });
+            permits.push(Permit::new(target, Some(address), snapshot.generation));
         }
         match (permits.is_empty(), first_refusal) {
             (true, Some((reason, address))) => Err(Refusal::Address {
@@ -301,6 +309,7 @@ impl Gate {
                 Err(Refusal::Resolve {
                     error: ResolveError::NoAddress,
                     ruling,
+                    hint: None,
                 })
             }
             (false, _) => Ok(Route {
@@ -311,6 +320,7 @@ impl Gate {
                 verdict: ruling(snapshot, host.reason),
                 reason: host.reason,
                 dropped,
+                unresolved: None,
             }),
         }
     }
@@ -338,8 +348,13 @@ impl Gate {
     }
 }
 
-fn is_bypass(policy: &Policy, target: &Target, address: IpAddr) -> bool {
-    match policy.carriage(target, address) {
+/// Without an address only a rule about the name can say so.
+fn is_bypass(policy: &Policy, target: &Target, address: Option<IpAddr>) -> bool {
+    let carriage = match address {
+        Some(address) => policy.carriage(target, address),
+        None => policy.carriage_of_name(target),
+    };
+    match carriage {
         Carriage::Intercept => false,
         Carriage::Tunnel(_) => true,
     }
@@ -350,7 +365,7 @@ fn is_bypass(policy: &Policy, target: &Target, address: IpAddr) -> bool {
 fn interleave(permits: Vec<Permit>) -> Vec<Permit> {
     let (v4, v6): (Vec<_>, Vec<_>) = permits
         .into_iter()
-        .partition(|permit| permit.address.is_ipv4());
+        .partition(|permit| permit.address().is_some_and(|address| address.is_ipv4()));
     let (mut v4, mut v6) = (v4.into_iter(), v6.into_iter());
     let mut mixed = Vec::new();
     loop {

@@ -87,6 +87,7 @@ impl Ground {
                 self.local.clone(),
                 self.resolve.clone(),
                 budgets.clone(),
+                self.parents.clone(),
             ),
             live,
             local: self.local.clone(),

@@ -136,6 +136,7 @@ impl Recorder {
             target: None,
             address: None,
             via: None,
+            by_name: false,
             rule: None,
             reason: None,
             generation: 0,
@@ -317,13 +318,17 @@ impl Record {
         });
     }
 
-    pub(crate) fn dialled(&mut self, address: SocketAddr) {
-        self.edit(|event| event.address = Some(address));
+    /// It goes to this address; none where a parent resolves the name.
+    pub(crate) fn dialled(&mut self, address: Option<SocketAddr>) {
+        self.edit(|event| event.address = address);
     }
 
-    /// It goes through a parent proxy.
-    pub(crate) fn via(&mut self, parent: &str) {
-        self.edit(|event| event.via = Some(clean(parent, 128)));
+    /// It goes through a parent proxy, which is asked for the name or for the address that was judged.
+    pub(crate) fn via(&mut self, parent: &str, by_name: bool) {
+        self.edit(|event| {
+            event.via = Some(clean(parent, 128));
+            event.by_name = by_name;
+        });
     }
 
     /// The origin's answer has begun.

@@ -29,12 +29,15 @@ pub struct Event {
     /// Canonical `host:port`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// The address that was dialled.
+    /// The address that was dialled, or that a parent proxy was asked for. None where the parent resolved the name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<SocketAddr>,
     /// The parent proxy that was asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<String>,
+    /// The parent was asked for the name, and so chose the address. Where `address` is set, that one was judged here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_name: bool,
     /// The rule that decided; none when the default did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<RuleRef>,

@@ -9,7 +9,7 @@ use super::http1::{Form, Wire};
 use super::pool::{Connection, Key};
 use super::sender::{Protocol, Sender};
 use super::stream::Stream;
-use super::through::{Reached, reach};
+use super::through::{Reached, is_by_name, reach};
 use crate::audit::Stage;
 use crate::cause::Cause;
 use crate::context::Context;
@@ -36,7 +36,9 @@ pub(crate) async fn connection(
     let stands = |permit: &Permit| context.gate.stands(permit, false);
     if let Some(connection) = context.pool.take(key, stands) {
         if let Some(parent) = context.parents.of(&key.target, key.tls) {
-            record.via(&parent.authority);
+            let absolute = matches!(&connection.sender, Sender::Http1(wire) if wire.is_to_parent());
+            let by_name = is_by_name(context, &key.target, &connection.permit, absolute);
+            record.via(&parent.authority, by_name);
         }
         record.dialled(connection.permit.address());
         return Ok(connection);

@@ -69,7 +69,9 @@ async fn attempt(permit: Permit) -> (Permit, io::Result<TcpStream>) {
     reason = "this is the one place that connects, and it holds a permit"
 )]
 async fn connect(permit: &Permit) -> io::Result<TcpStream> {
+    // One that only a parent can resolve leads nowhere from here.
     let address = permit.address();
+    let address = address.ok_or(io::ErrorKind::AddrNotAvailable)?;
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()
     } else {

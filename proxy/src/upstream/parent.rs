@@ -8,6 +8,9 @@
 //! With `SANDBOX_PARENT_BY_NAME` a parent is asked for names throughout, for those whose parents allow nothing else: then the
 //! address that was judged here and the one that the parent finds may differ, and keeping private addresses out of reach
 //! is the parent's part.
+//! Names that this machine cannot resolve are a 502, also then. With `SANDBOX_PARENT_RESOLVES` the parent is asked for
+//! those of them that an exact rule allows, as no CIDR rule is about such targets; for every other name addresses must be
+//! judged, and only this machine can do that. Metadata addresses and the like are then the parent's part.
 //!
 //! A parent that does not do its part ends the request. There is no way around it.
 
@@ -18,9 +21,9 @@ use secrecy::zeroize::Zeroizing;
 
 use crate::credentials::Handed;
 
-/// Variables that name parents, hosts without one, and (if it is set at all) that parents are asked by name. Lower case
-/// counts before upper case.
-pub const VARIABLES: [&str; 10] = [
+/// Variables that name parents, hosts without one, and (if they are set at all) that parents are asked by name, and
+/// resolve what this machine cannot. Lower case counts before upper case.
+pub const VARIABLES: [&str; 11] = [
     "DOCKER_SANDBOXES_PROXY",
     "http_proxy",
     "HTTP_PROXY",
@@ -31,6 +34,7 @@ pub const VARIABLES: [&str; 10] = [
     "no_proxy",
     "NO_PROXY",
     "SANDBOX_PARENT_BY_NAME",
+    "SANDBOX_PARENT_RESOLVES",
 ];
 
 /// The parents of this machine.
@@ -41,6 +45,8 @@ pub struct Parents {
     exempt: Vec<Exempt>,
     /// Ask for names instead of the addresses that were judged.
     by_name: bool,
+    /// Ask for names that this machine cannot resolve.
+    resolves: bool,
 }
 
 /// One parent.
@@ -117,13 +123,16 @@ impl Parents {
             no,
             no_upper,
             by_name,
+            resolves,
         ] = VARIABLES;
+        let is_set = |name| lookup(name).is_some_and(|value| !value.is_empty());
         let exempt = lookup(no).or_else(|| lookup(no_upper)).unwrap_or_default();
         Ok(Self {
             http: parent(&[sandboxes, http, http_upper, all, all_upper])?,
             https: parent(&[sandboxes, https, https_upper, all, all_upper])?,
             exempt: exempt.split([',', ' ']).filter_map(Exempt::parse).collect(),
-            by_name: lookup(by_name).is_some_and(|value| !value.is_empty()),
+            by_name: is_set(by_name),
+            resolves: is_set(resolves),
         })
     }
 
@@ -135,6 +144,12 @@ impl Parents {
     /// Whether parents are asked for names instead of the addresses that were judged.
     pub(crate) fn by_name(&self) -> bool {
         self.by_name
+    }
+
+    /// Whether a parent may resolve the name of `target` where this machine cannot. None if no parent is responsible for it.
+    pub(crate) fn may_resolve(&self, target: &Target) -> Option<bool> {
+        let parent = self.of(target, true).or_else(|| self.of(target, false));
+        parent.map(|_| self.resolves)
     }
 
     /// Whether there are none.

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use http::HeaderValue;
-use policy_lang::Host;
+use policy_lang::{Host, Target};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -16,7 +16,7 @@ use super::parent::{Parent, Speaks};
 use super::stream::Stream;
 use crate::cause::{Cause, ParentRefusal};
 use crate::context::Context;
-use crate::gate::{Permit, Route};
+use crate::gate::{Permit, Refusal, Route};
 use crate::record::Record;
 
 /// Longest head of a parent's answer.
@@ -42,6 +42,14 @@ pub(crate) async fn reach(
 ) -> Result<Reached, Cause> {
     let deadline = context.limits.connect;
     let Some(parent) = context.parents.of(&route.target, tls) else {
+        if let Some(error) = route.unresolved.clone() {
+            // There is a parent for the other scheme only.
+            return Err(Cause::Refused(Refusal::Resolve {
+                error,
+                ruling: route.verdict.clone(),
+                hint: None,
+            }));
+        }
         let (stream, permit) = dial(&route.permits, deadline).await.map_err(Cause::Dial)?;
         record.dialled(permit.address());
         return Ok(Reached {
@@ -50,24 +58,26 @@ pub(crate) async fn reach(
             absolute: None,
         });
     };
-    record.via(&parent.authority);
-    let by_name = context.parents.by_name();
+    let first = route.permits.first().ok_or_else(no_answer)?;
     let literal = matches!(route.target.host(), Host::Addr(_));
-    if !tls && parent.speaks != Speaks::Socks && (route.explicit || literal || by_name) {
-        let permit = route.permits.first().ok_or_else(no_answer)?.clone();
-        record.dialled(permit.address());
+    let nameable = route.explicit || literal || context.parents.by_name();
+    let absolute = !tls && parent.speaks != Speaks::Socks && nameable;
+    let by_name = is_by_name(context, &route.target, first, absolute);
+    record.via(&parent.authority, by_name);
+    if absolute {
+        record.dialled(first.address());
         return Ok(Reached {
             stream: hop(context, parent).await?,
-            permit,
+            permit: first.clone(),
             absolute: Some(parent.authorization.clone()),
         });
     }
     let mut refused = no_answer();
     for permit in route.permits.iter().take(MAX_TRIES) {
         record.dialled(permit.address());
-        let authority = match by_name {
-            true => route.target.to_string(),
-            false => permit.address().to_string(),
+        let authority = match permit.address() {
+            Some(address) if !by_name => address.to_string(),
+            _ => route.target.to_string(),
         };
         match timeout(deadline, tunnel(context, parent, &authority)).await {
             Ok(Ok(stream)) => {
@@ -88,6 +98,17 @@ pub(crate) async fn reach(
         }
     }
     Err(refused)
+}
+
+/// Whether the parent is told the name of `target`, and so chooses the address.
+pub(super) fn is_by_name(
+    context: &Context,
+    target: &Target,
+    permit: &Permit,
+    absolute: bool,
+) -> bool {
+    let named = matches!(target.host(), Host::Name(_));
+    named && (absolute || context.parents.by_name() || permit.address().is_none())
 }
 
 fn no_answer() -> Cause {

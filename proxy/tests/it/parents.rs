@@ -1,6 +1,8 @@
 //! Proxies between this machine and the network (F24).
 
 mod secure;
+mod unresolved;
+mod working;
 
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};

@@ -1,70 +1,18 @@
 //! Parents that are spoken to inside TLS.
 
 use std::io::Write as _;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
 
 use http::Response;
 use proxy::parent::Parents;
-use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
+use tokio::net::TcpListener;
 
+use super::working::Working;
 use crate::support::h2::{Client, Origin, full};
 use crate::support::origin::ok;
 use crate::support::pki::{Flaw, Pki};
 use crate::support::world::{config, deny};
-use crate::support::{Canary, World, client, soon};
-
-/// A parent inside TLS that does what it is asked for, and keeps the heads that it saw and what the handshakes settled on.
-struct Parent {
-    address: SocketAddr,
-    heads: Arc<Mutex<Vec<String>>>,
-}
-
-impl Parent {
-    async fn start(tls: Arc<ServerConfig>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let heads = Arc::<Mutex<Vec<_>>>::default();
-        let (notes, tls) = (heads.clone(), TlsAcceptor::from(tls));
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(served(tls.clone(), stream, notes.clone()));
-            }
-        });
-        Self { address, heads }
-    }
-
-    fn heads(&self) -> Vec<String> {
-        self.heads.lock().unwrap().clone()
-    }
-}
-
-async fn served(tls: TlsAcceptor, stream: TcpStream, notes: Arc<Mutex<Vec<String>>>) -> Option<()> {
-    let mut io = tls.accept(stream).await.ok()?;
-    let alpn = io.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
-    assert_eq!(alpn.as_deref(), Some(&b"http/1.1"[..]));
-    loop {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(io.read_u8().await.ok()?);
-        }
-        let head = String::from_utf8(head).unwrap();
-        notes.lock().unwrap().push(head.clone());
-        let Some(rest) = head.strip_prefix("CONNECT ") else {
-            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nplain";
-            io.write_all(answer).await.ok()?;
-            continue;
-        };
-        let address = rest.split(' ').next()?.parse().unwrap();
-        let mut origin = client::connect(address).await;
-        io.write_all(b"HTTP/1.1 200 Yes\r\n\r\n").await.ok()?;
-        let _ = tokio::io::copy_bidirectional(&mut io, &mut origin).await;
-        return None;
-    }
-}
+use crate::support::{Canary, World, soon};
 
 /// A proxy whose parent is `https://me:p@ss@{parent}`, and that trusts `pki` beside its own origins' authority.
 async fn world(parent: &str, pki: &Pki) -> World {
@@ -91,15 +39,16 @@ async fn world(parent: &str, pki: &Pki) -> World {
 async fn a_parent_inside_tls_carries_everything() {
     let pki = Pki::new("test parents");
     for host in ["127.0.0.1", "localhost"] {
-        let parent = Parent::start(pki.server(host, Flaw::None, &[b"h2", b"http/1.1"])).await;
+        let parent =
+            Working::start(Some(pki.server(host, Flaw::None, &[b"h2", b"http/1.1"]))).await;
         let world = world(&format!("{host}:{}", parent.address.port()), &pki).await;
         let tls = |alpn: &[&[u8]]| world.pki.server("canary.test", Flaw::None, alpn);
         let first = Canary::https(tls(&[b"http/1.1"]), |_| ok("first")).await;
         let second = Origin::start(tls(&[b"h2"]), |_| Response::new(full("second"))).await;
-        let large = Canary::http(|_| ok(&"x".repeat(3_000_000))).await;
-        let ports = [first.port(), second.address.port(), large.port(), 80];
-        let [first, second, large, plain] = ports.map(|port| format!("canary.test:{port}"));
-        world.set(&deny(&[&first, &second, &large, &plain]));
+        let unread = Canary::http(|_| ok("unread")).await;
+        let ports = [first.port(), second.address.port(), unread.port(), 80];
+        let [first, second, unread, plain] = ports.map(|port| format!("canary.test:{port}"));
+        world.set(&deny(&[&first, &second, &unread, &plain]));
 
         assert_eq!(world.get(&plain, "/a").await.body, "plain");
         let mut tunnel = world.inside(&first).await;
@@ -109,28 +58,19 @@ async fn a_parent_inside_tls_carries_everything() {
         let client = Client::connect(&world, &second, &[b"h2"]).await;
         assert_eq!(client.get("/").await, (200, "second".into()));
 
-        // Unread, and more than the sockets between hold.
-        world.set(&config("deny", &[&large], &[], &["canary.test"]));
-        let mut tunnel = world.connect(&large).await.unwrap();
-        tunnel
-            .send(format!("GET /{} HTTP/1.1\r\n\r\n", "y".repeat(900_000)).as_bytes())
-            .await;
-        let answer = soon("the answer", tunnel.answer()).await.unwrap();
-        assert_eq!(answer.body.len(), 3_000_000);
+        world.set(&config("deny", &[&unread], &[], &["canary.test"]));
+        let mut tunnel = world.connect(&unread).await.unwrap();
+        assert_eq!(tunnel.get(&unread, "/").await.unwrap().body, "unread");
 
         let heads = parent.heads();
         assert!(
             heads[0].starts_with("GET http://canary.test/a HTTP/1.1\r\n"),
             "{heads:?}"
         );
-        let asked: Vec<_> = heads[1..]
-            .iter()
-            .map(|head| head.lines().next().unwrap())
-            .collect();
         let expected = ports[..3]
             .iter()
             .map(|port| format!("CONNECT 127.0.0.1:{port} HTTP/1.1"));
-        assert_eq!(asked, expected.collect::<Vec<_>>());
+        assert_eq!(parent.asked()[1..], expected.collect::<Vec<_>>());
         let known = |head: &String| {
             head.to_lowercase()
                 .contains("authorization: basic bwu6cebzcw==\r\n")
@@ -139,27 +79,30 @@ async fn a_parent_inside_tls_carries_everything() {
     }
 }
 
-/// What the far side says last arrives, and its end is passed on, in both directions.
+/// Megabytes arrive whole, and their end is passed on, one direction after the other.
 #[tokio::test(flavor = "multi_thread")]
 async fn ends_are_passed_on_inside_tls() {
     let pki = Pki::new("test parents");
-    let parent = Parent::start(pki.server("127.0.0.1", Flaw::None, &[b"http/1.1"])).await;
+    let parent = Some(pki.server("127.0.0.1", Flaw::None, &[b"http/1.1"]));
+    let parent = Working::start(parent).await;
     let world = world(&parent.address.to_string(), &pki).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let authority = format!("canary.test:{}", listener.local_addr().unwrap().port());
     world.set(&config("deny", &[&authority], &[], &["canary.test"]));
+    let [question, word] = [b'q', b'w'].map(|byte| vec![byte; 2_000_000]);
+    let (expected, last) = (question.len(), word.clone());
     let origin = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut question = Vec::new();
         stream.read_to_end(&mut question).await.unwrap();
-        stream.write_all(b"the last word").await.unwrap();
-        question
+        stream.write_all(&last).await.unwrap();
+        question.len()
     });
     let mut tunnel = world.connect(&authority).await.unwrap();
-    tunnel.send(b"a question").await;
+    tunnel.send(&question).await;
     tunnel.io.shutdown().await.unwrap();
-    assert_eq!(tunnel.rest().await, b"the last word");
-    assert_eq!(soon("the origin", origin).await.unwrap(), b"a question");
+    assert!(tunnel.rest().await == word);
+    assert_eq!(soon("the origin", origin).await.unwrap(), expected);
 }
 
 /// One whose certificate does not verify hears nothing, not even the password, and there is no way around it.
@@ -174,7 +117,7 @@ async fn a_parent_that_does_not_verify_hears_nothing() {
         (Flaw::UnknownAuthority, "not signed by an authority"),
     ];
     for (flaw, says) in rows {
-        let parent = Parent::start(pki.server("127.0.0.1", flaw, &[b"http/1.1"])).await;
+        let parent = Working::start(Some(pki.server("127.0.0.1", flaw, &[b"http/1.1"]))).await;
         let world = world(&parent.address.to_string(), &pki).await;
         world.set(&config("deny", &[&authority], &[], &["canary.test"]));
         let plain = world.get(&authority, "/").await;
