@@ -10,7 +10,8 @@ use rustls::crypto::aws_lc_rs::hpke::DH_KEM_X25519_HKDF_SHA256_AES_128;
 use rustls::crypto::hpke::Hpke as _;
 use rustls::pki_types::{EchConfigListBytes, ServerName};
 use rustls::{ClientConfig, HandshakeKind, NamedGroup};
-use tokio_rustls::TlsConnector;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::support::client::{self, client_config};
 use crate::support::origin::ok;
@@ -107,6 +108,44 @@ async fn a_session_of_another_host_is_worth_nothing() {
     let refused = world.connect(&format!("canary.test:{port}")).await;
     assert_eq!(refused.err().unwrap().status, 403);
     assert_eq!(canary.requests().len(), 2);
+}
+
+/// Towards origins, too: the next connection resumes the session of the one before.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_with_origins_are_resumed() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let authority = format!("canary.test:{}", listener.local_addr().unwrap().port());
+    let world = World::new(&deny(&[&authority])).await;
+    world.dns.points("canary.test", &["127.0.0.1"]);
+    let (kinds, mut shook) = tokio::sync::mpsc::unbounded_channel();
+    let tls = world.pki.server("canary.test", Flaw::None, &[b"http/1.1"]);
+    let tls = TlsAcceptor::from(tls);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = tls.accept(stream).await else {
+                continue;
+            };
+            kinds.send(stream.get_ref().1.handshake_kind()).unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let Ok(byte) = stream.read_u8().await else {
+                    break;
+                };
+                head.push(byte);
+            }
+            let answer = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nhi";
+            let _ = stream.write_all(answer).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let mut tunnel = world.inside(&authority).await;
+        assert_eq!(tunnel.get(&authority, "/").await.unwrap().body, "hi");
+        seen.push(soon("a handshake", shook.recv()).await.unwrap().unwrap());
+    }
+    let (full, resumed) = (HandshakeKind::Full, HandshakeKind::Resumed);
+    assert_eq!(seen, [full, resumed, resumed]);
 }
 
 /// T7: nobody's data is taken before the handshake is done (RFC 8446 §8: it could be sent twice). The control is a server
