@@ -1,4 +1,4 @@
-"""Small registries as files: what pip, npm, cargo, apt, git and skopeo ask for, below FOLDER, to be served at BASE."""
+"""Small registries as files: what pip, npm, cargo, go, apt, git and skopeo ask for, below FOLDER, to be served at BASE."""
 
 import hashlib
 import io
@@ -67,6 +67,14 @@ put("cargo/config.json", json.dumps({"dl": f"{base}/crates"}))
 put("crates/tiny/1.0.0/download", crate)
 line = {"name": "tiny", "vers": "1.0.0", "deps": [], "cksum": sha(crate), "features": {}, "yanked": False}
 put("cargo/ti/ny/tiny", json.dumps(line) + "\n")
+
+# go: a module proxy.
+module = io.BytesIO()
+with zipfile.ZipFile(module, "w") as archive:
+    archive.writestr("tiny.test/tiny@v1.0.0/go.mod", "module tiny.test/tiny\n")
+    archive.writestr("tiny.test/tiny@v1.0.0/tiny.go", "package tiny\n")
+for name, content in {"info": json.dumps({"Version": "v1.0.0"}), "mod": "module tiny.test/tiny\n", "zip": module.getvalue()}.items():
+    put(f"go/tiny.test/tiny/@v/v1.0.0.{name}", content)
 
 # apt: a flat repository with one package.
 data, control = tar({"./usr/share/tiny": "tiny"}), "Package: tiny\nVersion: 1\nArchitecture: all\nMaintainer: x <x@example.com>\nDescription: x\n"

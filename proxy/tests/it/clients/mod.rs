@@ -120,7 +120,7 @@ async fn clients_work_unmodified_and_fail_clearly() {
             cells.join(" | ")
         );
     }
-    println!("{text}");
+    println!("{text}\n{}", table(ROWS));
     std::fs::write(
         Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients.md"),
         text,
@@ -129,6 +129,32 @@ async fn clients_work_unmodified_and_fail_clearly() {
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(rows.len() >= LEAST, "only {} cells", rows.len());
     assert_eq!(rig.world.proxy.counters().panics, 0);
+}
+
+/// What README shows: a line for each client.
+fn table(rows: &[Row]) -> String {
+    let mut text =
+        "| client | does | intercepted | bypassed | denied |\n| --- | --- | --- | --- | --- |\n"
+            .to_owned();
+    for client in rows.chunk_by(|one, next| one.client == next.client) {
+        let does: Vec<_> = client.iter().map(|row| row.does).collect();
+        let (name, does) = (client[0].client, does.join(", "));
+        text += &format!("| {name} | {does} | works | works | fails, saying why |\n");
+    }
+    text
+}
+
+/// The table in README is the one that is tried.
+#[test]
+fn the_readme_has_the_table() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    let Some((_, shown)) = readme.split_once("| client | does |") else {
+        return;
+    };
+    let table = table(ROWS);
+    let wanted = table.strip_prefix("| client | does |").unwrap();
+    assert!(shown.starts_with(wanted), "put this into README:\n{table}");
 }
 
 impl Rig {

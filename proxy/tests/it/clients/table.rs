@@ -262,6 +262,20 @@ pub(super) const ROWS: &[Row] = &[
         "manifest.json",
     ),
     row(
+        "go",
+        "mod download",
+        "go",
+        "mkdir $OUT/m && cd $OUT/m && printf 'module x\nrequire tiny.test/tiny v1.0.0\n' > go.mod && GOFLAGS=-modcacherw GOSUMDB=off GOPROXY=$BASE/go go mod download 2>&1 && ls $OUT/go/pkg/mod/tiny.test",
+        "tiny@v1.0.0",
+    ),
+    row(
+        "gh",
+        "api",
+        "gh",
+        "GH_TOKEN=proxy-managed gh api $BASE/file",
+        HELLO,
+    ),
+    row(
         "java",
         "HTTP/1.1",
         "javac",
