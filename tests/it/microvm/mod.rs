@@ -3,6 +3,7 @@
 mod agents;
 mod clients;
 mod docker;
+mod docker_socket;
 mod killed;
 mod lifecycle;
 mod saving;
