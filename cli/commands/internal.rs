@@ -6,11 +6,10 @@ use std::time::Duration;
 use proxy::credentials::Handover;
 use proxy::parent::Parents;
 use proxy::{Options, Proxy};
-use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::io::AsyncWriteExt;
 use tokio::time::interval;
 
-use super::running::Running;
+use super::running::{self, Running};
 use crate::args::{InternalCommand, InternalProxyArgs};
 use crate::channel::Channel;
 use crate::report::{Failure, Outcome};
@@ -27,7 +26,7 @@ pub(super) fn run(command: InternalCommand) -> Outcome {
 }
 
 fn proxy(args: InternalProxyArgs) -> Outcome {
-    keep_memory_private()?;
+    running::keep_memory_private()?;
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::doing("cannot start the proxy", &error))?;
     let handover = inherited()?;
@@ -79,11 +78,4 @@ fn parents(handover: &Handover) -> Result<Parents, Failure> {
     let handed = handover.read();
     let handed = handed.map_err(|error| Failure::doing("cannot take over credentials", &error))?;
     Parents::handed(&handed).map_err(|error| Failure::of(&error))
-}
-
-/// The proxy holds keys: nobody attaches to it, and it leaves no core file.
-fn keep_memory_private() -> Result<(), Failure> {
-    vmshim::confine::no_core_files().map_err(|error| Failure::of(&error))?;
-    set_dumpable_behavior(DumpableBehavior::NotDumpable)
-        .map_err(|errno| Failure::doing("cannot close the process's memory", &errno))
 }

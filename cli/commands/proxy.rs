@@ -20,6 +20,7 @@ pub(super) fn run(args: ProxyArgs) -> Outcome {
     if let Some(ProxyCommand::AddClient(args)) = &args.command {
         return add_client(args);
     }
+    running::keep_memory_private()?;
     running::raise_open_files();
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::doing("cannot start the proxy", &error))?;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use proxy::Proxy;
 use proxy::appliance::Appliance;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
+};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -52,6 +54,13 @@ impl Running {
             Self::Many(appliance) => appliance.look().await,
         }
     }
+}
+
+/// The proxy holds keys: nobody attaches to it, and it leaves no core file.
+pub(super) fn keep_memory_private() -> Result<(), Failure> {
+    vmshim::confine::no_core_files().map_err(|error| Failure::of(&error))?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|errno| Failure::doing("cannot close the process's memory", &errno))
 }
 
 /// systemd compares this time with that of the signal it sent (`Type=notify-reload`, sd_notify(3)).

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -304,6 +305,33 @@ fn metrics_are_served_where_asked() {
         assert!(answer.contains(expected), "{answer}");
     }
     appliance.end();
+}
+
+/// Keys and credentials are in its memory: a proxy that crashes leaves no core file, however many its user may have.
+#[test]
+fn a_crash_leaves_no_core_file() {
+    let home = Home::new();
+    policy(&home, origin());
+    let args = [
+        "proxy",
+        "--listen",
+        "127.0.0.1:0",
+        "--config",
+        "proxy-config.json",
+    ];
+    let (mut appliance, _) = Appliance::start(home.command(&args));
+    let pid = appliance.process.id();
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file"));
+    let sizes: Vec<_> = core.unwrap().split_whitespace().skip(4).take(2).collect();
+    assert_eq!(sizes, ["0", "0"]);
+    // Where cores are piped to a program the limit does not count (core(5)): nor does that program get one.
+    kill_process(Pid::from_child(&appliance.process), Signal::ABORT).unwrap();
+    let ended = appliance.process.wait().unwrap();
+    assert_eq!(ended.signal(), Some(Signal::ABORT.as_raw()));
+    assert!(!ended.core_dumped());
 }
 
 /// A directory of policies: a password is made, its client is under its policy, systemd is told of all, a SIGHUP makes
