@@ -12,8 +12,9 @@ use tokio::time::{Instant, Sleep};
 use crate::cause::Cause;
 use crate::credentials::Scrubber;
 use crate::headers::{self, Trailers};
-use crate::http1::guard::Busy;
+use crate::load::Busy;
 use crate::record::Record;
+use crate::route::upgraded::Switched;
 use crate::stall::Stall;
 use crate::upstream::answer::OriginBody;
 use crate::upstream::body::Expecting;
@@ -25,6 +26,8 @@ pub(crate) enum Answer {
     Own(Option<Bytes>),
     /// An origin's.
     Origin(Box<OriginAnswer>),
+    /// None: another protocol follows. Only over HTTP/1.
+    Switched(Box<Switched>),
 }
 
 /// An origin's body on its way to the client.
@@ -189,12 +192,14 @@ impl Body for Answer {
         match &mut *self {
             Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Origin(answer) => answer.poll_frame(cx),
+            Self::Switched(_) => Poll::Ready(None),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Own(bytes) => bytes.is_none(),
+            Self::Switched(_) => true,
             Self::Origin(answer) => {
                 answer.body.is_end_stream() && answer.record.is_none() && answer.after.is_none()
             }
@@ -205,6 +210,7 @@ impl Body for Answer {
         match self {
             Self::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
             Self::Origin(answer) => answer.body.size_hint(),
+            Self::Switched(_) => SizeHint::with_exact(0),
         }
     }
 }

@@ -158,7 +158,6 @@ impl Cause {
                 | HeadError::TransferEncoding
                 | HeadError::TwoLengths
                 | HeadError::Connection
-                | HeadError::Chunk
                 | HeadError::LateConnect,
             ) => (S::BAD_REQUEST, "malformed", Denied, Parse),
             Self::Target(_) => (S::BAD_REQUEST, "bad-target", Denied, Parse),

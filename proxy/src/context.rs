@@ -61,6 +61,11 @@ impl Context {
         sleep_until(since + FIRST_WORDS).await;
     }
 
+    /// Whether a connection that began at `since` is to end after what it does now: see [`Self::drained`].
+    pub(crate) fn is_drained(&self, since: Instant) -> bool {
+        self.draining.is_cancelled() && since + FIRST_WORDS <= Instant::now()
+    }
+
     /// Takes no more connections, lets requests finish for as long as [`Limits::drain`] says, then drops the rest.
     pub(crate) async fn end(&self) {
         self.draining.cancel();

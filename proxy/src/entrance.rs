@@ -11,10 +11,10 @@ use crate::accept::{Accept, is_transient};
 use crate::appliance::{Member, Members};
 use crate::cause::Cause;
 use crate::context::Context;
-use crate::http1::guard::{First, Guard};
+use crate::downstream::{self, Conn, First};
 use crate::request::Scope;
 use crate::route;
-use crate::session::{self, Panics, Session};
+use crate::session::{Panics, Session};
 use crate::stage::Stage;
 
 /// Pause after an accept failed for want of descriptors or memory.
@@ -119,30 +119,33 @@ async fn serve<I>(context: Arc<Context>, client: I) -> Option<Stage>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let mut guard = Guard::new(client, context.limits.clone());
-    let first = first(&context, &mut guard).await?;
-    Some(begin(context, first, guard, None))
+    let mut conn = Conn::new(client, context.limits.clone());
+    let first = first(&context, &mut conn).await?;
+    Some(begin(context, first, conn, None))
 }
 
-async fn first<I: AsyncRead + Unpin>(context: &Context, guard: &mut Guard<I>) -> Option<First> {
+async fn first<I: AsyncRead + AsyncWrite + Unpin>(
+    context: &Context,
+    conn: &mut Conn<I>,
+) -> Option<First> {
     tokio::select! {
-        first = guard.first() => first.ok(),
+        first = conn.first() => Some(first),
         () = context.drained(Instant::now()) => None,
     }
 }
 
-fn begin<I>(context: Arc<Context>, first: First, guard: Guard<I>, member: Option<Member>) -> Stage
+fn begin<I>(context: Arc<Context>, first: First, conn: Conn<I>, member: Option<Member>) -> Stage
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     match first {
         First::Connect(head) => {
-            let (client, early) = guard.into_tunnel();
+            let (client, early) = conn.into_tunnel();
             Stage::step(route::connect::serve(context, head, client, early))
         }
-        First::Request => {
-            let session = Session::new(context, Scope::Proxy, guard.shared().clone(), None);
-            session::http1(Arc::new(session.of(member)), guard)
+        First::Request(asking) => {
+            let session = Session::new(context, Scope::Proxy, None).of(member);
+            Stage::step(downstream::serve(Arc::new(session), conn, Some(asking)))
         }
         First::Closed => Stage::last(std::future::ready(())),
     }
@@ -154,11 +157,11 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let nobody = members.nobody.clone();
-    let mut guard = Guard::new(client, nobody.limits.clone());
-    let first = first(&nobody, &mut guard).await?;
+    let mut conn = Conn::new(client, nobody.limits.clone());
+    let first = first(&nobody, &mut conn).await?;
     let head = match &first {
         First::Connect(head) => head,
-        First::Request => guard.head(),
+        First::Request(asking) => &asking.raw,
         First::Closed => return None,
     };
     match members.known_by_head(head) {
@@ -166,14 +169,14 @@ where
             let member = Member::new(members, Some(context.clone()));
             let serving = context.clone();
             spawn(&context, move |admitted| match admitted {
-                true => begin(serving, first, guard, Some(member)),
-                false => Stage::last(turn_away(serving, guard.into_tunnel().0, Cause::Busy)),
+                true => begin(serving, first, conn, Some(member)),
+                false => Stage::last(turn_away(serving, conn.into_tunnel().0, Cause::Busy)),
             });
             None
         }
         Err(cause) => {
             let stranger = Member::new(members, None);
-            Some(unserved(nobody, first, guard, stranger, cause))
+            Some(unserved(nobody, first, conn, stranger, cause))
         }
     }
 }
@@ -184,17 +187,17 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let nobody = members.nobody.clone();
-    let mut guard = Guard::new(client, nobody.limits.clone());
-    let first = first(&nobody, &mut guard).await?;
+    let mut conn = Conn::new(client, nobody.limits.clone());
+    let first = first(&nobody, &mut conn).await?;
     let member = Member::unserved(members);
-    Some(unserved(nobody, first, guard, member, Cause::NoPolicy))
+    Some(unserved(nobody, first, conn, member, Cause::NoPolicy))
 }
 
 /// A refusal in its turn, as an answer to a request: a client that is still sending a body reads it.
 fn unserved<I>(
     nobody: Arc<Context>,
     first: First,
-    guard: Guard<I>,
+    conn: Conn<I>,
     member: Member,
     cause: Cause,
 ) -> Stage
@@ -202,8 +205,8 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     match first {
-        First::Connect(_) => Stage::last(turn_away(nobody, guard.into_tunnel().0, cause)),
-        First::Request | First::Closed => begin(nobody, first, guard, Some(member)),
+        First::Connect(_) => Stage::last(turn_away(nobody, conn.into_tunnel().0, cause)),
+        First::Request(_) | First::Closed => begin(nobody, first, conn, Some(member)),
     }
 }
 

@@ -8,8 +8,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
-use hyper::body::{Body as _, Incoming};
-use hyper::upgrade::OnUpgrade;
+use hyper::body::Body as _;
 use tokio::sync::watch;
 
 use crate::answer::{Answer, Idle, OriginAnswer};
@@ -18,15 +17,17 @@ use crate::cause::Cause;
 use crate::context::Context;
 use crate::credentials::{self, Scrubber};
 use crate::denial::Format;
+use crate::downstream::ClientBody;
 use crate::gate::Permit;
 use crate::headers::{self, Trailers, Upgrade};
-use crate::http1::guard::Busy;
 use crate::http1::head::{self, HeadError};
+use crate::io::prefixed::Prefixed;
+use crate::load::Busy;
 use crate::pages;
 use crate::record::{Record, Traffic};
 use crate::request::Asked;
-use crate::route::upgraded::{self, Sides};
-use crate::session::{Panics, Session};
+use crate::route::upgraded::Switched;
+use crate::session::Session;
 use crate::stall::Stall;
 use crate::terms;
 use crate::upstream::answer::OriginBody;
@@ -35,6 +36,7 @@ use crate::upstream::http1::AnswerError;
 use crate::upstream::pool::{Key, Lease};
 use crate::upstream::send::send;
 use crate::upstream::sender::Protocol;
+use crate::upstream::stream::Stream;
 
 /// How long a body is held back for an origin that ignores `Expect: 100-continue` (RFC 9110 §10.1.1 leaves it open).
 const EXPECT_PATIENCE: Duration = Duration::from_secs(1);
@@ -42,7 +44,7 @@ const EXPECT_PATIENCE: Duration = Duration::from_secs(1);
 /// Answers `request`, whatever it takes. Never fails: every cause becomes an answer.
 pub(crate) async fn answer(
     session: Arc<Session>,
-    request: Request<Incoming>,
+    request: Request<ClientBody>,
     busy: Busy,
 ) -> Response<Answer> {
     let context = session.context.clone();
@@ -80,15 +82,18 @@ pub(crate) async fn answer(
                 Answer::Own(Some(body).filter(|body| !body.is_empty())),
             )
         }
-        Ok(Exchanged::Upgraded { response, sides }) => {
-            session.shared.upgraded();
-            let panics = Panics(context.clone());
-            context.tasks.spawn(async move {
-                let _panics = panics;
-                upgraded::serve(session, sides, record, busy).await;
-            });
-            response.map(|()| Answer::Own(None))
-        }
+        Ok(Exchanged::Switched {
+            response,
+            origin,
+            permit,
+        }) => response.map(|()| {
+            Answer::Switched(Box::new(Switched {
+                origin,
+                permit,
+                record,
+                _busy: busy,
+            }))
+        }),
         Err(cause) => {
             // A budget that ran out shows itself as a body that ends early.
             let cause = record.traffic().within().err().unwrap_or(cause);
@@ -141,16 +146,17 @@ enum Exchanged {
     },
     /// An answer that was looked through before anybody else gets it.
     Captured(Response<Bytes>),
-    Upgraded {
+    Switched {
         response: Response<()>,
-        sides: Sides,
+        origin: Prefixed<Stream>,
+        permit: Option<Permit>,
     },
 }
 
 async fn exchange(
     session: &Session,
     asked: &Asked,
-    mut request: Request<Incoming>,
+    request: Request<ClientBody>,
     record: &mut Record,
 ) -> Result<Exchanged, Cause> {
     let context = &*session.context;
@@ -189,15 +195,19 @@ async fn exchange(
         Version::HTTP_2 => Protocol::Http2,
         _ => Protocol::Http1,
     };
-    let client = match headers::upgrade(request.headers()) {
-        Upgrade::None => None,
+    let switches = match headers::upgrade(request.headers()) {
+        Upgrade::None => false,
         // RFC 6455 §4.1: with a body nobody could tell where the other protocol begins.
-        Upgrade::WebSocket if request.method() == Method::GET && request.body().is_end_stream() => {
-            Some(hyper::upgrade::on(&mut request))
+        Upgrade::WebSocket
+            if protocol == Protocol::Http1
+                && request.method() == Method::GET
+                && request.body().is_end_stream() =>
+        {
+            true
         }
         Upgrade::WebSocket | Upgrade::Other => return Err(Cause::Upgrade),
     };
-    let (mut request, expect) = rebuild(request, asked, client.is_some(), &traffic)?;
+    let (mut request, expect) = rebuild(request, asked, switches, &traffic)?;
     let injections = match asked.tls {
         true => terms::injections(context, &asked.target),
         false => Vec::new(),
@@ -246,12 +256,12 @@ async fn exchange(
     if response.status() == StatusCode::UNAUTHORIZED {
         context.credentials.refused(&injections).await;
     }
-    match (response.status(), client) {
-        (StatusCode::SWITCHING_PROTOCOLS, Some(client)) => {
+    match (response.status(), switches) {
+        (StatusCode::SWITCHING_PROTOCOLS, true) => {
             let permit = acting.map_or(permit.clone(), |acting| acting.through(&permit));
-            switch(response, client, Some(permit))
+            switch(response, Some(permit))
         }
-        (StatusCode::SWITCHING_PROTOCOLS, None) => {
+        (StatusCode::SWITCHING_PROTOCOLS, false) => {
             Err(Cause::BadAnswer("an upgrade nobody asked for".into()))
         }
         _ => {
@@ -276,7 +286,7 @@ async fn exchange(
 }
 
 /// What the strict head check refuses over HTTP/1, as far as HTTP/2 can say it and its library lets it pass.
-fn check_stream(request: &Request<Incoming>) -> Result<(), Cause> {
+fn check_stream(request: &Request<ClientBody>) -> Result<(), Cause> {
     let target = request
         .uri()
         .path_and_query()
@@ -292,7 +302,7 @@ fn check_stream(request: &Request<Incoming>) -> Result<(), Cause> {
 
 /// The request as the origin gets it, put together from what was understood and not from what was received.
 fn rebuild(
-    request: Request<Incoming>,
+    request: Request<ClientBody>,
     asked: &Asked,
     upgrade: bool,
     traffic: &Arc<Traffic>,
@@ -351,11 +361,7 @@ fn check(fields: &HeaderMap) -> Result<(), Cause> {
     }
 }
 
-fn switch(
-    response: Response<OriginBody>,
-    client: OnUpgrade,
-    permit: Option<Permit>,
-) -> Result<Exchanged, Cause> {
+fn switch(response: Response<OriginBody>, permit: Option<Permit>) -> Result<Exchanged, Cause> {
     if headers::upgrade(response.headers()) != Upgrade::WebSocket {
         return Err(Cause::BadAnswer(
             "an upgrade to another protocol than asked for".into(),
@@ -369,13 +375,10 @@ fn switch(
     headers::answer(&mut parts.headers);
     headers::set_upgrade(&mut parts.headers);
     *switched.headers_mut() = parts.headers;
-    Ok(Exchanged::Upgraded {
+    Ok(Exchanged::Switched {
         response: switched,
-        sides: Sides {
-            client,
-            origin,
-            permit,
-        },
+        origin,
+        permit,
     })
 }
 

@@ -1,6 +1,6 @@
 //! The data path: takes connections from a guest, asks the policy, and carries what it allows.
 //!
-//! The life of a request, by function name: [`Accept::accept`] → `entrance::take` → `Guard::first` (the strict head check) →
+//! The life of a request, by function name: [`Accept::accept`] → `entrance::take` → `Conn::first` (the strict reading of a head) →
 //! `Scope::asked` (one canonical `Target`) → `Gate::admit` (host, resolve, addresses; the only maker of a `Permit`) →
 //! `route::{tunnel, mitm}` or `exchange::answer` → `upstream::dial` (takes a `Permit` and nothing else) → relay →
 //! `Record::finish` (one log line).
@@ -16,6 +16,7 @@ mod cause;
 mod context;
 pub mod credentials;
 mod denial;
+mod downstream;
 mod entrance;
 mod error;
 mod exchange;
@@ -27,6 +28,7 @@ mod http1;
 mod io;
 mod list_images;
 mod live;
+mod load;
 mod local;
 mod lookup;
 mod metrics;
@@ -39,6 +41,7 @@ mod record;
 mod request;
 mod resolve;
 mod route;
+mod seldom;
 mod server;
 mod session;
 mod sources;

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Request, Response};
+use hyper::body::Incoming;
 use hyper::rt::Executor;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -18,15 +19,16 @@ use crate::answer::Answer;
 use crate::appliance::Member;
 use crate::cause::Cause;
 use crate::context::Context;
+use crate::downstream::ClientBody;
 use crate::exchange;
 use crate::gate::Permit;
-use crate::http1::guard::{Guard, Shared};
 use crate::http1::head::HeadError;
+use crate::load::Load;
 use crate::request::{Last, Scope};
 use crate::stage::Stage;
 use crate::stall::{self, Stall};
 
-/// Bytes read ahead of a request's body, and written ahead of a slow client.
+/// Bytes written ahead of a slow client.
 const BUFFER: usize = 64 * 1024;
 
 /// Streams at once on one connection.
@@ -53,7 +55,7 @@ pub(crate) struct Session {
     pub(crate) context: Arc<Context>,
     pub(crate) scope: Scope,
     pub(crate) last: Last,
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) load: Arc<Load>,
     /// The permission behind what the connection does now.
     permit: Mutex<Option<Permit>>,
     revoked: Arc<AtomicBool>,
@@ -62,17 +64,12 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(
-        context: Arc<Context>,
-        scope: Scope,
-        shared: Arc<Shared>,
-        permit: Option<Permit>,
-    ) -> Self {
+    pub(crate) fn new(context: Arc<Context>, scope: Scope, permit: Option<Permit>) -> Self {
         Self {
             context,
             scope,
             last: Last::default(),
-            shared,
+            load: Arc::default(),
             permit: Mutex::new(permit),
             revoked: Arc::default(),
             member: None,
@@ -103,7 +100,7 @@ impl Session {
     pub(crate) fn is_revoked(&self) -> bool {
         let permit = self.permit.lock().unwrap_or_else(PoisonError::into_inner);
         let revoked = permit.as_ref().is_some_and(|permit| {
-            let stands = match self.shared.is_idle() {
+            let stands = match self.load.is_idle() {
                 true => self.context.gate.stands(&permit.for_any(), false),
                 false => self.context.gate.stands(permit, false),
             };
@@ -124,16 +121,35 @@ impl Session {
     }
 
     /// The answer to a request that is not this client's, or that nobody knows who sent.
-    fn stranger(&self, fields: &HeaderMap) -> Option<Response<Answer>> {
+    pub(crate) fn stranger(&self, fields: &HeaderMap) -> Option<Response<Answer>> {
         let member = self.member.as_ref()?;
         let cause = member.refusal(fields)?;
         Some(exchange::refuse(member.nobody(), &cause))
     }
 
-    fn refused(&self, error: HeadError) -> Cause {
-        match (error, &self.scope) {
+    /// The answer to what was not even a request.
+    pub(crate) fn refuse(&self, error: HeadError) -> Response<Answer> {
+        let cause = match (error, &self.scope) {
             (HeadError::LateConnect, Scope::Inside { .. }) => Cause::NestedConnect,
             (error, _) => Cause::Head(error),
+        };
+        exchange::refuse(&self.context, &cause)
+    }
+
+    /// Returns when the connection is to be dropped as it is: the policy takes it back, or the proxy stops.
+    pub(crate) async fn cut(&self) {
+        let mut changes = self.context.live.changes();
+        let revoked = async {
+            while changes.changed().await.is_ok() {
+                if self.is_revoked() {
+                    return;
+                }
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            () = revoked => {}
+            () = self.context.stopped.cancelled() => {}
         }
     }
 }
@@ -152,46 +168,17 @@ impl Revocation {
     }
 }
 
-/// Serves HTTP/1 requests until the client leaves, the policy takes the connection back or the proxy stops.
-pub(crate) fn http1<I>(session: Arc<Session>, guard: Guard<I>) -> Stage
-where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let serving = session.clone();
-    let service = service_fn(move |request| {
-        let session = serving.clone();
-        // Taken here and not in the future: this runs when the head is read, before the next one is.
-        let refused = session.shared.take_refused();
-        let busy = session.shared.busy();
-        // COST: boxed for each request, because hyper keeps room for it as long as the connection lasts.
-        Box::pin(async move {
-            Ok::<_, Infallible>(match refused {
-                Some(error) => exchange::refuse(&session.context, &session.refused(error)),
-                None => match session.stranger(request.headers()) {
-                    Some(refusal) => refusal,
-                    None => exchange::answer(session, request, busy).await,
-                },
-            })
-        })
-    });
-    let connection = http1::Builder::new()
-        .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(guard), service)
-        .with_upgrades();
-    Stage::last(drive(session, Box::pin(connection), |connection| {
-        connection.graceful_shutdown()
-    }))
-}
-
-/// The same for HTTP/2: every stream is a request of its own, judged on its own.
+/// Serves HTTP/2 until the client leaves, the policy takes the connection back or the proxy stops: every stream is a
+/// request of its own, judged on its own.
 pub(crate) fn http2<I>(session: Arc<Session>, io: I) -> Stage
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let serving = session.clone();
-    let service = service_fn(move |request| {
+    let service = service_fn(move |request: Request<Incoming>| {
         let session = serving.clone();
-        let busy = session.shared.busy();
+        let busy = session.load.busy();
+        let request = request.map(ClientBody::Http2);
         async move { Ok::<_, Infallible>(exchange::answer(session, request, busy).await) }
     });
     let connection = http2::Builder::new(Streams(session.context.clone()))
@@ -224,7 +211,7 @@ async fn drive<C>(
     let began = Instant::now();
     let mut ending = false;
     let mut idle = interval_at(Instant::now() + context.limits.idle, context.limits.idle);
-    let mut seen = session.shared.begun();
+    let mut seen = session.load.begun();
     loop {
         tokio::select! {
             // What went wrong on the client's connection, its requests record.
@@ -235,8 +222,8 @@ async fn drive<C>(
                 }
             }
             _ = idle.tick() => {
-                let begun = session.shared.begun();
-                if begun == seen && session.shared.is_idle() {
+                let begun = session.load.begun();
+                if begun == seen && session.load.is_idle() {
                     if ending {
                         // Answers are written, and nobody takes them.
                         return;

@@ -25,7 +25,7 @@ mod pki;
 const TUNNEL: isize = 3_200;
 
 /// An intercepted connection whose origin has begun an answer and says no more: two TLS sessions.
-const INTERCEPTED: isize = 40_000;
+const INTERCEPTED: isize = 24_576;
 
 /// Connections that warm pools and tables, and those that are counted.
 const WARM: usize = 10;

@@ -2,35 +2,28 @@
 
 use std::str;
 
-use memchr::{memchr, memchr_iter};
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName};
+use http::{Method, Uri, Version};
+use memchr::memchr;
+
+use super::decode::Framing;
+use super::fields::{BadField, Lines, MAX_FIELDS, connection_has, fields, trim};
 
 /// Longest head, request line and all fields.
 pub(crate) const MAX_BYTES: usize = 32 * 1024;
 
-/// Most fields.
-pub(crate) const MAX_FIELDS: usize = 100;
-
 /// A head that passed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) method: Method,
+    /// `/` for `CONNECT`: whoever opens the tunnel reads its target.
+    pub(crate) uri: Uri,
+    pub(crate) version: Version,
+    pub(crate) fields: HeaderMap,
     pub(crate) body: Framing,
-}
-
-/// The methods that change what follows the head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Method {
-    /// After the answer the connection is a tunnel.
-    Connect,
-    /// Any other well-formed method.
-    Other,
-}
-
-/// How the end of the body is found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Framing {
-    Length(u64),
-    Chunked,
+    /// Whether the client means to ask again on the same connection.
+    pub(crate) persists: bool,
 }
 
 /// Why a head is refused.
@@ -66,14 +59,32 @@ pub(crate) enum HeadError {
     TwoLengths,
     #[error("`Connection` names a field that must reach the server")]
     Connection,
-    #[error("request body is not correctly chunked")]
-    Chunk,
     #[error("`CONNECT` must be the first request on its connection")]
     LateConnect,
 }
 
-/// Where the head in `bytes` ends, if it does. `from` is how far an earlier call has looked; more than `most` bytes
-/// without an end are an error.
+impl Head {
+    /// Whether the client waits to be asked for the body (RFC 9110 §10.1.1).
+    pub(crate) fn expects(&self) -> bool {
+        let expected = self.fields.get(header::EXPECT);
+        self.version == Version::HTTP_11
+            && expected.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+    }
+}
+
+impl From<BadField> for HeadError {
+    fn from(error: BadField) -> Self {
+        match error {
+            BadField::TooMany => Self::TooManyFields,
+            BadField::Folded => Self::Folded,
+            BadField::Malformed => Self::Field,
+            BadField::BadByte => Self::BadByte,
+        }
+    }
+}
+
+/// Where the head in `bytes` ends, if it does. `from` is how far an earlier call has looked; more than `most` bytes are
+/// an error.
 ///
 /// A line feed without its carriage return is an error at once: the sender might never send an empty line we accept.
 pub(crate) fn end(bytes: &[u8], from: usize, most: usize) -> Result<Option<usize>, HeadError> {
@@ -85,7 +96,11 @@ pub(crate) fn end(bytes: &[u8], from: usize, most: usize) -> Result<Option<usize
             return Err(HeadError::BadByte);
         }
         if line.ends_with(b"\r\n\r") {
-            return Ok(Some(feed + 1));
+            // However it arrives.
+            return match feed < most {
+                true => Ok(Some(feed + 1)),
+                false => Err(HeadError::TooLarge),
+            };
         }
         at = feed + 1;
     }
@@ -95,63 +110,32 @@ pub(crate) fn end(bytes: &[u8], from: usize, most: usize) -> Result<Option<usize
     }
 }
 
-/// Checks one whole head, its final empty line included.
-pub(crate) fn check(head: &[u8]) -> Result<Head, HeadError> {
+/// Reads one whole head, its final empty line included.
+pub(crate) fn read(head: &Bytes) -> Result<Head, HeadError> {
     let text = head
         .strip_suffix(b"\r\n\r\n")
         .ok_or(HeadError::RequestLine)?;
     let mut lines = Lines::new(text);
-    let (method, version) = request_line(lines.next().ok_or(HeadError::RequestLine)?)?;
-    let mut fields = Fields {
-        version,
-        ..Fields::default()
-    };
-    for (count, line) in lines.enumerate() {
-        if count >= MAX_FIELDS {
-            return Err(HeadError::TooManyFields);
-        }
-        let (name, value) = field(line)?;
-        fields.add(name, value)?;
-    }
+    let line = lines.next().ok_or(HeadError::RequestLine)?;
+    let (method, uri, version) = request_line(head, line)?;
+    let mut said = Said::new(version);
+    let fields = fields(head, lines, |name, value| said.add(name, value.as_bytes()))?;
     Ok(Head {
         method,
-        body: fields.framing()?,
+        uri,
+        version,
+        body: said.framing()?,
+        persists: persists(version, &fields),
+        fields,
     })
 }
 
-/// Lines between CR LF. A CR or LF left inside a line is refused with the other control characters.
-pub(crate) struct Lines<'a>(Option<&'a [u8]>);
-
-impl<'a> Lines<'a> {
-    pub(crate) fn new(text: &'a [u8]) -> Self {
-        Self(Some(text))
-    }
+fn persists(version: Version, fields: &HeaderMap) -> bool {
+    !connection_has(fields, "close")
+        && (version == Version::HTTP_11 || connection_has(fields, "keep-alive"))
 }
 
-impl<'a> Iterator for Lines<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let rest = self.0?;
-        let mut ends = memchr_iter(b'\n', rest).filter_map(|feed| feed.checked_sub(1));
-        match ends.find(|end| rest.get(*end) == Some(&b'\r')) {
-            Some(end) => {
-                self.0 = rest.get(end + 2..);
-                rest.get(..end)
-            }
-            None => self.0.take(),
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Version {
-    Http10,
-    #[default]
-    Http11,
-}
-
-fn request_line(line: &[u8]) -> Result<(Method, Version), HeadError> {
+fn request_line(head: &Bytes, line: &[u8]) -> Result<(Method, Uri, Version), HeadError> {
     let mut parts = line.split(|&byte| byte == b' ');
     let (Some(method), Some(target), Some(version), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
@@ -159,32 +143,32 @@ fn request_line(line: &[u8]) -> Result<(Method, Version), HeadError> {
         return Err(HeadError::RequestLine);
     };
     let version = match version {
-        b"HTTP/1.1" => Version::Http11,
-        b"HTTP/1.0" => Version::Http10,
+        b"HTTP/1.1" => Version::HTTP_11,
+        b"HTTP/1.0" => Version::HTTP_10,
         _ => return Err(HeadError::Version),
     };
-    if !is_token(method) {
-        return Err(HeadError::Method);
-    }
+    // It takes tokens (RFC 9110 §5.6.2).
+    let method = Method::from_bytes(method).map_err(|_| HeadError::Method)?;
     if !is_target(target) {
         return Err(HeadError::RequestTarget);
     }
-    match method {
-        b"CONNECT" if target.contains(&b'/') || target.contains(&b'?') => {
-            Err(HeadError::RequestTarget)
+    let uri = match method.as_str() {
+        "CONNECT" if target.contains(&b'/') || target.contains(&b'?') => {
+            return Err(HeadError::RequestTarget);
         }
-        b"CONNECT" => Ok((Method::Connect, version)),
-        b"TRACE" | b"TRACK" => Err(HeadError::Trace),
-        b"OPTIONS" if target == b"*" => Ok((Method::Other, version)),
-        // hyper would refuse what is no URI, too, with an answer that does not say who refused and why. And it would
-        // take `host:port`, which is for `CONNECT` only (RFC 9112 §3.2.3).
-        _ => match http::Uri::try_from(target) {
-            Ok(uri) if target.starts_with(b"/") || uri.scheme().is_some() => {
-                Ok((Method::Other, version))
-            }
-            _ => Err(HeadError::RequestTarget),
-        },
-    }
+        "CONNECT" => Uri::default(),
+        "TRACE" | "TRACK" => return Err(HeadError::Trace),
+        asking => Uri::from_maybe_shared(head.slice_ref(target))
+            .ok()
+            // A URI may also be `host:port`, which is for `CONNECT` only (RFC 9112 §3.2.3), and `*`.
+            .filter(|uri| {
+                target.starts_with(b"/")
+                    || uri.scheme().is_some()
+                    || (asking == "OPTIONS" && target == b"*")
+            })
+            .ok_or(HeadError::RequestTarget)?,
+    };
+    Ok((method, uri, version))
 }
 
 /// What cannot be in a request target or path, in any version of HTTP: a fragment, and bytes that some readers take for
@@ -196,60 +180,42 @@ pub(crate) fn is_target(target: &[u8]) -> bool {
         })
 }
 
-fn field(line: &[u8]) -> Result<(&[u8], &[u8]), HeadError> {
-    if matches!(line.first(), Some(b' ' | b'\t')) {
-        return Err(HeadError::Folded);
-    }
-    let colon = line
-        .iter()
-        .position(|&byte| byte == b':')
-        .ok_or(HeadError::Field)?;
-    let (name, value) = line.split_at(colon);
-    let value = value.get(1..).unwrap_or_default();
-    if !is_token(name) {
-        return Err(HeadError::Field);
-    }
-    if !is_text(value) {
-        return Err(HeadError::BadByte);
-    }
-    Ok((name, trim(value)))
-}
-
-/// What may be in a field's value (RFC 9110 §5.5) or a reason phrase: no control characters.
-pub(crate) fn is_text(bytes: &[u8]) -> bool {
-    // COST: without a way out before the end, so that it runs on many bytes at once.
-    let bad = |byte: u8| (byte < 0x20 && byte != b'\t') | (byte == 0x7f);
-    !bytes.iter().fold(false, |any, &byte| any | bad(byte))
-}
-
 /// What the fields say about framing and destination.
-#[derive(Default)]
-struct Fields {
+struct Said {
     version: Version,
     host: bool,
     length: Option<u64>,
     chunked: bool,
 }
 
-impl Fields {
-    fn add(&mut self, name: &[u8], value: &[u8]) -> Result<(), HeadError> {
-        if name.eq_ignore_ascii_case(b"host") {
+impl Said {
+    fn new(version: Version) -> Self {
+        Self {
+            version,
+            host: false,
+            length: None,
+            chunked: false,
+        }
+    }
+
+    fn add(&mut self, name: &HeaderName, value: &[u8]) -> Result<(), HeadError> {
+        if name == header::HOST {
             if self.host || !is_authority(value) {
                 return Err(HeadError::Host);
             }
             self.host = true;
-        } else if name.eq_ignore_ascii_case(b"content-length") {
+        } else if name == header::CONTENT_LENGTH {
             let length = decimal(value).filter(|_| self.length.is_none());
             self.length = Some(length.ok_or(HeadError::ContentLength)?);
-        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+        } else if name == header::TRANSFER_ENCODING {
             if self.chunked
-                || self.version == Version::Http10
+                || self.version == Version::HTTP_10
                 || !value.eq_ignore_ascii_case(b"chunked")
             {
                 return Err(HeadError::TransferEncoding);
             }
             self.chunked = true;
-        } else if name.eq_ignore_ascii_case(b"connection") {
+        } else if name == header::CONNECTION {
             connection(value)?;
         }
         Ok(())
@@ -257,7 +223,7 @@ impl Fields {
 
     fn framing(&self) -> Result<Framing, HeadError> {
         match (self.length, self.chunked) {
-            _ if !self.host && self.version == Version::Http11 => Err(HeadError::Host),
+            _ if !self.host && self.version == Version::HTTP_11 => Err(HeadError::Host),
             (Some(_), true) => Err(HeadError::TwoLengths),
             (None, true) => Ok(Framing::Chunked),
             (length, false) => Ok(Framing::Length(length.unwrap_or(0))),
@@ -287,18 +253,6 @@ fn connection(value: &[u8]) -> Result<(), HeadError> {
     }
 }
 
-/// RFC 9110 §5.6.2.
-fn is_token(bytes: &[u8]) -> bool {
-    let is_tchar = |byte: &u8| {
-        byte.is_ascii_alphanumeric()
-            || matches!(
-                byte,
-                b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~'
-            )
-    };
-    !bytes.is_empty() && bytes.iter().all(is_tchar)
-}
-
 /// The bytes of `host[:port]` and nothing else; what they mean is [`policy_lang::Target`]'s business.
 fn is_authority(value: &[u8]) -> bool {
     !value.is_empty()
@@ -314,20 +268,13 @@ pub(crate) fn decimal(value: &[u8]) -> Option<u64> {
     str::from_utf8(value).ok().filter(|_| plain)?.parse().ok()
 }
 
-pub(crate) fn trim(mut value: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
-        value = rest;
-    }
-    value
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn verdict(head: &str) -> Result<Head, HeadError> {
         match end(head.as_bytes(), 0, MAX_BYTES)? {
-            Some(end) => check(&head.as_bytes()[..end]),
+            Some(end) => read(&Bytes::copy_from_slice(&head.as_bytes()[..end])),
             None => panic!("no end: {head:?}"),
         }
     }
@@ -457,11 +404,11 @@ mod tests {
     #[test]
     fn request_lines() {
         use HeadError::{RequestLine, RequestTarget, Trace, Version};
-        let rows: &[(&str, Result<Method, HeadError>)] = &[
-            ("GET http://a/?q=|x HTTP/1.1", Ok(Method::Other)),
-            ("M-SEARCH http://a/ HTTP/1.1", Ok(Method::Other)),
-            ("CONNECT a:443 HTTP/1.1", Ok(Method::Connect)),
-            ("OPTIONS * HTTP/1.1", Ok(Method::Other)),
+        let rows: &[(&str, Result<&str, HeadError>)] = &[
+            ("GET http://a/?q=|x HTTP/1.1", Ok("other")),
+            ("M-SEARCH http://a/ HTTP/1.1", Ok("other")),
+            ("CONNECT a:443 HTTP/1.1", Ok("connect")),
+            ("OPTIONS * HTTP/1.1", Ok("other")),
             ("CONNECT /a HTTP/1.1", Err(RequestTarget)),
             ("CONNECT http://a:443 HTTP/1.1", Err(RequestTarget)),
             ("GET * HTTP/1.1", Err(RequestTarget)),
@@ -485,7 +432,11 @@ mod tests {
             ("", Err(RequestLine)),
         ];
         for (line, expected) in rows {
-            let result = verdict(&format!("{line}\r\nHost: a\r\n\r\n")).map(|head| head.method);
+            let result = verdict(&format!("{line}\r\nHost: a\r\n\r\n"));
+            let result = result.map(|head| match head.method {
+                Method::CONNECT => "connect",
+                _ => "other",
+            });
             assert_eq!(result, *expected, "{line:?}");
         }
     }

@@ -1,8 +1,16 @@
-//! The strict reading of HTTP/1 that happens before hyper sees a byte.
+//! HTTP/1 as both sides of the proxy read and write it.
 //!
-//! hyper is lenient where a proxy must not be: two parsers that disagree about where a message ends are how requests
-//! are smuggled. [`head`] and [`chunked`] are pure; [`guard`] puts them in front of a connection.
+//! Two parsers that disagree about where a message ends are how requests are smuggled, so there is one, and it is strict:
+//! [`head`] (a request's head), [`fields`], [`chunked`] and [`decode`] (a body out of its framing) are pure. [`ahead`] is
+//! what was read and not yet used, [`mod@write`] and [`sending`] are the way out.
 
+pub(crate) mod ahead;
 pub(crate) mod chunked;
-pub(crate) mod guard;
+pub(crate) mod decode;
+pub(crate) mod fields;
 pub(crate) mod head;
+pub(crate) mod sending;
+pub(crate) mod write;
+
+#[cfg(test)]
+pub(crate) mod spoiled;

@@ -11,8 +11,8 @@ use super::tunnel::{ESTABLISHED, hello, interrupted, is_for};
 use crate::audit;
 use crate::cause::Cause;
 use crate::context::Context;
+use crate::downstream::{self, Conn};
 use crate::gate::Route;
-use crate::http1::guard::Guard;
 use crate::io::prefixed::Prefixed;
 use crate::record::Record;
 use crate::request::Scope;
@@ -160,7 +160,7 @@ where
         tls: true,
     };
     let permit = route.permits.first().cloned();
-    let session = Session::new(context, scope, Arc::default(), permit);
+    let session = Session::new(context, scope, permit);
     session::http2(Arc::new(session), client)
 }
 
@@ -169,18 +169,13 @@ fn inside<I>(context: Arc<Context>, route: &Route, tls: bool, client: I) -> Stag
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let guard = Guard::new(client, context.limits.clone());
+    let conn = Conn::new(client, context.limits.clone());
     let scope = Scope::Inside {
         target: route.target.clone(),
         tls,
     };
-    let session = Session::new(
-        context,
-        scope,
-        guard.shared().clone(),
-        route.permits.first().cloned(),
-    );
-    session::http1(Arc::new(session), guard)
+    let session = Session::new(context, scope, route.permits.first().cloned());
+    Stage::step(downstream::serve(Arc::new(session), conn, None))
 }
 
 fn named(route: &Route, hello: &ClientHello) -> Result<(), Cause> {

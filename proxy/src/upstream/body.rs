@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::downstream::{Broken, ClientBody};
 use crate::headers::{self, Trailers};
 use crate::record::Traffic;
 
 /// Counted as it passes, its trailers filtered, and held back while the origin is asked whether it wants it.
 pub(crate) struct RequestBody {
-    inner: Option<Incoming>,
+    inner: Option<ClientBody>,
     /// All of it, where the proxy wrote it.
     whole: Option<Bytes>,
     trailers: Trailers,
@@ -29,8 +30,8 @@ type Hold = Pin<Box<dyn Future<Output = Result<(), BodyError>> + Send>>;
 /// Why a request body cannot be sent on.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
-    #[error("the client's body ended early")]
-    Client(#[from] hyper::Error),
+    #[error(transparent)]
+    Client(#[from] Broken),
     #[error("the origin answered without asking for the body")]
     Unwanted,
     #[error("the client's body is not as long as it was said to be")]
@@ -54,7 +55,7 @@ pub(crate) enum Expect {
 pub(crate) type Expecting = Arc<watch::Sender<Expect>>;
 
 impl RequestBody {
-    pub(crate) fn new(inner: Incoming, trailers: Trailers, traffic: Arc<Traffic>) -> Self {
+    pub(crate) fn new(inner: ClientBody, trailers: Trailers, traffic: Arc<Traffic>) -> Self {
         let inner = Some(inner).filter(|inner| !inner.is_end_stream());
         if inner.is_none() {
             traffic.sent();

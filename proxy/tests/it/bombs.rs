@@ -88,14 +88,14 @@ async fn nothing_is_left_of_thousands() {
     for round in 0..ROUNDS {
         assert_eq!(world.get(&plain, "/").await.status, 200);
         assert_eq!(world.get("denied.test", "/").await.status, 403);
-        let mut tunnel = world.inside(&secure).await;
-        assert_eq!(tunnel.get(&secure, "/").await.unwrap().status, 200);
+        let mut inside = world.inside(&secure).await;
+        assert_eq!(inside.get(&secure, "/").await.unwrap().status, 200);
         let mut tunnel = world.connect(&plain).await.unwrap();
         assert_eq!(tunnel.get("plain.test", "/").await.unwrap().status, 200);
         // Cut in the middle of a handshake, and of a head.
         let mut cut = world.connect(&secure).await.unwrap();
         cut.send(b"\x16\x03\x01\x02\x00").await;
-        drop((tunnel, cut));
+        drop((inside, tunnel, cut));
         if round == ROUNDS / 10 {
             before = settled(&world).await;
         }

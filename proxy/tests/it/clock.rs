@@ -5,7 +5,13 @@ use std::path::{Path, PathBuf};
 
 /// Files that may ask for the date: what they make of it is shown, or judged by the other side's clock, or held against
 /// a file's own date to tell whether an image of it is worth keeping.
-const DATED: [&str; 4] = ["record.rs", "sources.rs", "tls/ca.rs", "tls/leaf.rs"];
+const DATED: [&str; 5] = [
+    "downstream/date.rs",
+    "record.rs",
+    "sources.rs",
+    "tls/ca.rs",
+    "tls/leaf.rs",
+];
 
 /// Deadlines, idle times, limits and budgets are kept by the monotonic clock, so that no jump ends a connection or
 /// refills a budget.

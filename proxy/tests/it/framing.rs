@@ -2,7 +2,7 @@
 
 use crate::support::origin::ok;
 use crate::support::world::deny;
-use crate::support::{Canary, Tunnel, World};
+use crate::support::{Canary, Reply, Tunnel, World};
 use crate::threats::{Adapter, Cell, Rig};
 
 async fn world() -> (World, Canary, String) {
@@ -611,6 +611,35 @@ async fn trailers_and_extensions_are_filtered() {
         );
         for word in ["evil", "secret"] {
             assert!(!arrived.contains(word), "{adapter:?} {arrived:?}");
+        }
+    }
+}
+
+/// The origin's go on to clients that want them, and nobody waits behind them for more.
+#[tokio::test(flavor = "multi_thread")]
+async fn trailers_of_an_answer() {
+    let canary = Canary::http(|_| {
+        Reply::Send(
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n\
+              3\r\nabc\r\n0\r\nx-sum: 7\r\nset-cookie: evil\r\n\r\n"
+                .to_vec(),
+        )
+    })
+    .await;
+    let authority = format!("canary.test:{}", canary.port());
+    let world = World::new(&deny(&[&authority])).await;
+    world.dns.points("canary.test", &["127.0.0.1"]);
+    for (wants, trailers) in [("", ""), ("TE: trailers\r\n", "x-sum: 7\r\n")] {
+        let request =
+            format!("GET http://{authority}/ HTTP/1.1\r\nHost: {authority}\r\n{wants}\r\n");
+        let mut client = Tunnel {
+            io: crate::support::client::connect(world.address).await,
+        };
+        client.send(request.as_bytes()).await;
+        let body = format!("3\r\nabc\r\n0\r\n{trailers}\r\n");
+        let mut got = Vec::new();
+        while !got.ends_with(body.as_bytes()) {
+            got.extend(client.exactly(1).await);
         }
     }
 }

@@ -9,11 +9,10 @@ use hyper::body::{Frame, SizeHint};
 use tokio::io::{ReadHalf, split};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::decode::{Decoder, Piece};
-use super::head::Framing;
 use super::upload::Upload;
-use super::wire::ReadAhead;
-use super::{Error, Form, Wire};
+use super::{AnswerError, Error, Form, Wire};
+use crate::http1::ahead::ReadAhead;
+use crate::http1::decode::{Decoder, Framing, Piece};
 use crate::io::prefixed::Prefixed;
 use crate::upstream::stream::Stream;
 
@@ -87,9 +86,16 @@ impl Body {
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         while !self.over {
-            match self.decoder.next(&mut self.read.bytes)? {
+            match self
+                .decoder
+                .next(&mut self.read.bytes)
+                .map_err(AnswerError::from)?
+            {
                 Piece::Data(data) => {
-                    self.over = self.decoder.is_over(&mut self.read.bytes)?;
+                    self.over = self
+                        .decoder
+                        .is_over(&mut self.read.bytes)
+                        .map_err(AnswerError::from)?;
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
                 Piece::Trailers(trailers) => {

@@ -2,8 +2,11 @@
 
 use std::io;
 
-use super::head::{MAX_BYTES, MAX_FIELDS};
+use super::head::MAX_BYTES;
 use crate::cause::Cause;
+use crate::http1::decode::BadBody;
+use crate::http1::fields::{BadField, MAX_FIELDS};
+use crate::http1::sending::SendError;
 use crate::upstream::body::BodyError;
 
 /// Whose fault it is, and what.
@@ -45,6 +48,36 @@ pub(crate) enum AnswerError {
     Interim(u32),
     #[error("its body is not correctly chunked")]
     Chunk,
+}
+
+impl From<BadField> for AnswerError {
+    fn from(error: BadField) -> Self {
+        match error {
+            BadField::TooMany => Self::TooManyFields,
+            BadField::Folded => Self::Folded,
+            BadField::Malformed => Self::Field,
+            BadField::BadByte => Self::BadByte,
+        }
+    }
+}
+
+impl From<BadBody> for AnswerError {
+    fn from(error: BadBody) -> Self {
+        match error {
+            BadBody::Chunk => Self::Chunk,
+            BadBody::Field(error) => error.into(),
+        }
+    }
+}
+
+impl From<SendError<BodyError>> for Error {
+    fn from(error: SendError<BodyError>) -> Self {
+        match error {
+            SendError::Body(error) => Self::Request(error),
+            SendError::Length => Self::Request(BodyError::Length),
+            SendError::Io(error) => Self::Io(error),
+        }
+    }
 }
 
 impl From<Error> for Cause {

@@ -1,17 +1,16 @@
 //! One head of an answer, checked byte by byte (RFC 9112 §4–§6). What is ambiguous is refused, never repaired.
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap};
 use http::{Method, StatusCode};
 
 use super::AnswerError;
-use crate::http1::head::{self, HeadError, Lines, decimal};
+use crate::http1::decode::Framing;
+use crate::http1::fields::{Lines, connection_has, fields, is_text};
+use crate::http1::head::{self, HeadError, decimal};
 
 /// Longest head, status line and all fields.
 pub(super) const MAX_BYTES: usize = 64 * 1024;
-
-/// Most fields.
-pub(super) const MAX_FIELDS: usize = 100;
 
 /// What every answer begins with.
 const HTTP: &[u8] = b"HTTP/1.";
@@ -26,15 +25,6 @@ pub(super) struct Head {
     pub(super) persists: bool,
 }
 
-/// How the end of the body is found (RFC 9112 §6.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Framing {
-    Length(u64),
-    Chunked,
-    /// Where the connection ends.
-    Close,
-}
-
 /// Where the head in `bytes` ends, if it does. `from` is how far an earlier call has looked.
 pub(super) fn end(bytes: &[u8], from: usize) -> Result<Option<usize>, AnswerError> {
     let begun = bytes.get(..HTTP.len()).unwrap_or(bytes);
@@ -42,14 +32,10 @@ pub(super) fn end(bytes: &[u8], from: usize) -> Result<Option<usize>, AnswerErro
         // Whatever speaks here, it might never send an empty line.
         return Err(AnswerError::StatusLine);
     }
-    let end = head::end(bytes, from, MAX_BYTES).map_err(|error| match error {
+    head::end(bytes, from, MAX_BYTES).map_err(|error| match error {
         HeadError::TooLarge => AnswerError::TooLarge,
         _ => AnswerError::BadByte,
-    })?;
-    match end {
-        Some(end) if end > MAX_BYTES => Err(AnswerError::TooLarge),
-        end => Ok(end),
-    }
+    })
 }
 
 /// Reads one whole head, its final empty line included, as an answer to `method`.
@@ -57,7 +43,7 @@ pub(super) fn read(head: &Bytes, method: &Method) -> Result<Head, AnswerError> {
     let text = head.strip_suffix(b"\r\n\r\n").ok_or(AnswerError::BadByte)?;
     let mut lines = Lines::new(text);
     let (status, is_11) = status_line(lines.next().unwrap_or_default())?;
-    let fields = fields(head, lines)?;
+    let fields = fields(head, lines, |_, _| Ok::<_, AnswerError>(()))?;
     let framing = match framing(&fields, is_11)? {
         _ if is_bodiless(status, method) => Framing::Length(0),
         framing => framing,
@@ -65,25 +51,9 @@ pub(super) fn read(head: &Bytes, method: &Method) -> Result<Head, AnswerError> {
     Ok(Head {
         status,
         framing,
-        persists: is_11 && !closes(&fields),
+        persists: is_11 && !connection_has(&fields, "close"),
         fields,
     })
-}
-
-/// The fields in `lines`, which lie within `whole` and stay there.
-pub(super) fn fields<'a>(
-    whole: &Bytes,
-    lines: impl Iterator<Item = &'a [u8]>,
-) -> Result<HeaderMap, AnswerError> {
-    let mut fields = HeaderMap::with_capacity(16);
-    for (count, line) in lines.enumerate() {
-        if count >= MAX_FIELDS {
-            return Err(AnswerError::TooManyFields);
-        }
-        let (name, value) = field(whole, line)?;
-        fields.append(name, value);
-    }
-    Ok(fields)
 }
 
 fn status_line(line: &[u8]) -> Result<(StatusCode, bool), AnswerError> {
@@ -100,25 +70,11 @@ fn status_line(line: &[u8]) -> Result<(StatusCode, bool), AnswerError> {
         [b' ', a, b, c, b' ', reason @ ..] => ([*a, *b, *c], reason),
         _ => return Err(AnswerError::StatusLine),
     };
-    if !head::is_text(reason) {
+    if !is_text(reason) {
         return Err(AnswerError::BadByte);
     }
     let status = StatusCode::from_bytes(&status).map_err(|_| AnswerError::StatusLine)?;
     Ok((status, is_11))
-}
-
-fn field(whole: &Bytes, line: &[u8]) -> Result<(HeaderName, HeaderValue), AnswerError> {
-    if matches!(line.first(), Some(b' ' | b'\t')) {
-        return Err(AnswerError::Folded);
-    }
-    let colon = memchr::memchr(b':', line).ok_or(AnswerError::Field)?;
-    let (name, value) = line.split_at(colon);
-    let value = head::trim(value.get(1..).unwrap_or_default());
-    // These two take what is a token (RFC 9110 §5.6.2), and what is text without control characters (§5.5).
-    let name = HeaderName::from_bytes(name).map_err(|_| AnswerError::Field)?;
-    let value =
-        HeaderValue::from_maybe_shared(whole.slice_ref(value)).map_err(|_| AnswerError::BadByte)?;
-    Ok((name, value))
 }
 
 /// What the fields say, whatever status and method then make of it: a head that contradicts itself is refused even where
@@ -150,16 +106,10 @@ fn is_bodiless(status: StatusCode, method: &Method) -> bool {
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
-fn closes(fields: &HeaderMap) -> bool {
-    let options = fields.get_all(header::CONNECTION).iter();
-    options
-        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
-        .any(|option| head::trim(option).eq_ignore_ascii_case(b"close"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http1::fields::MAX_FIELDS;
     use AnswerError::*;
 
     type Verdict = Result<(u16, Framing, bool), AnswerError>;

@@ -1,14 +1,13 @@
 //! HTTP/1 towards origins: a request written from typed fields, an answer read as strictly as requests are.
 //!
 //! It runs in the task of the client's connection, without a task, a channel or a standing buffer of its own. [`head`]
-//! and [`decode`] are pure; [`wire`] is a connection, [`upload`] a request on it, [`mod@exchange`] both, [`body`] the
+//! and [`request`] are pure; [`wire`] is a connection, [`upload`] a request on it, [`mod@exchange`] both, [`body`] the
 //! answer's body, which gives the connection back.
 //!
 //! A connection is used again only when its answer ended where it said it would, with nothing behind it, and the request
 //! was sent whole.
 
 mod body;
-mod decode;
 mod error;
 mod exchange;
 mod head;

@@ -4,8 +4,10 @@
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method};
 
-use super::decode::{Decoder, Piece};
 use super::{AnswerError, head};
+use crate::http1::decode::{Decoder, Piece};
+use crate::http1::fields::MAX_FIELDS;
+use crate::http1::spoiled::spoiled;
 
 /// Answers with all that a head and a body can have.
 const SEEDS: [&[u8]; 5] = [
@@ -14,34 +16,6 @@ const SEEDS: [&[u8]; 5] = [
     b"HTTP/1.0 404 Not Found\r\nserver: a\r\n\r\nall of it",
     b"HTTP/1.1 304 x\r\netag: \"a\"\r\ncontent-length: 10\r\n\r\n",
     b"HTTP/1.1 200 OK\r\ncontent-length: 12\r\nset-cookie: a\r\nset-cookie: b\r\n\r\nHTTP/1.1 200",
-];
-
-/// What is put in the place of a byte, before it, and before it as a whole line.
-const SPOILS: [&[u8]; 24] = [
-    b"\0",
-    b"\t",
-    b"\n",
-    b"\x0b",
-    b"\x0c",
-    b"\r",
-    b" ",
-    b"+",
-    b",",
-    b"-",
-    b"0",
-    b"1",
-    b"9",
-    b":",
-    b";",
-    b"_",
-    b"f",
-    b"x",
-    b"\x7f",
-    b"\x80",
-    b"\xff",
-    b"\r\n",
-    b"\r\n ",
-    b"\r\n\r\n",
 ];
 
 /// An answer as it was read: status, fields, body, trailers, and how many bytes were left behind it.
@@ -100,7 +74,7 @@ fn read(bytes: &[u8], size: usize) -> Result<Option<Read>, AnswerError> {
 
 /// Whether hyper's reader finds the same head.
 fn agrees(bytes: &[u8], read: &Read) -> bool {
-    let mut fields = [httparse::EMPTY_HEADER; head::MAX_FIELDS];
+    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut other = httparse::Response::new(&mut fields);
     if !other.parse(bytes).is_ok_and(|status| status.is_complete()) {
         return false;
@@ -117,20 +91,6 @@ fn agrees(bytes: &[u8], read: &Read) -> bool {
     theirs.sort();
     ours.sort();
     other.code == Some(read.status) && theirs == ours
-}
-
-fn spoiled(seed: &[u8]) -> impl Iterator<Item = Vec<u8>> {
-    (0..=seed.len()).flat_map(move |at| {
-        let (before, after) = seed.split_at(at);
-        SPOILS.into_iter().flat_map(move |spoil| {
-            let instead = after.get(1..).unwrap_or_default();
-            [
-                [before, spoil, after].concat(),
-                [before, spoil, instead].concat(),
-                [before, instead].concat(),
-            ]
-        })
-    })
 }
 
 #[test]

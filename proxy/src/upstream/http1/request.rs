@@ -1,9 +1,12 @@
 //! A request's head as bytes, put together from typed fields.
 
 use bytes::{BufMut as _, BytesMut};
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
+
+use crate::http1::sending::Length;
+use crate::http1::write::{content_length, field, put};
 
 /// What the other end of a connection is, and so what form a request target has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,15 +15,6 @@ pub(crate) enum Form {
     Origin,
     /// A parent proxy, which wants the absolute form (§3.2.2) and may want to know who we are.
     Absolute(Option<HeaderValue>),
-}
-
-/// How the origin finds the end of the body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Length {
-    /// There is no body, which a `Content-Length: 0` may say.
-    None,
-    Exact(u64),
-    Chunked,
 }
 
 /// The head of a request.
@@ -42,14 +36,8 @@ pub(super) fn head(parts: &Parts, form: &Form, length: Length) -> BytesMut {
         field(&mut out, &header::PROXY_AUTHORIZATION, authorization);
     }
     match length {
-        Length::None => {}
-        Length::Exact(length) => {
-            field(
-                &mut out,
-                &header::CONTENT_LENGTH,
-                &HeaderValue::from(length),
-            );
-        }
+        Length::None | Length::Close => {}
+        Length::Exact(length) => content_length(&mut out, length),
         Length::Chunked => out.put_slice(b"transfer-encoding: chunked\r\n"),
     }
     out.put_slice(b"\r\n");
@@ -77,29 +65,6 @@ fn fields(out: &mut BytesMut, fields: &HeaderMap, length: Length) {
             put(out, &[between, crumb.as_bytes()]);
         }
         out.put_slice(b"\r\n");
-    }
-}
-
-/// The end of a chunked body: the last chunk and `trailers`.
-pub(super) fn last_chunk(trailers: &HeaderMap) -> BytesMut {
-    let mut out = BytesMut::from(&b"0\r\n"[..]);
-    for (name, value) in trailers {
-        field(&mut out, name, value);
-    }
-    out.put_slice(b"\r\n");
-    out
-}
-
-fn field(out: &mut BytesMut, name: &HeaderName, value: &HeaderValue) {
-    put(
-        out,
-        &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"],
-    );
-}
-
-fn put(out: &mut BytesMut, parts: &[&[u8]]) {
-    for part in parts {
-        out.put_slice(part);
     }
 }
 

@@ -1,16 +1,44 @@
-//! The body of an answer, taken out of its framing.
+//! A body, taken out of its framing.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::HeaderMap;
 
-use super::AnswerError;
-use super::head::{self, Framing};
-use crate::http1::chunked::Chunked;
-use crate::http1::head::Lines;
+use super::chunked::{BadChunk, Chunked};
+use super::fields::{self, BadField, Lines};
+
+/// How the end of a body is found (RFC 9112 §6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    Length(u64),
+    Chunked,
+    /// Where the connection ends. Only an answer's.
+    Close,
+}
+
+/// What is wrong with a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BadBody {
+    /// Its chunks.
+    Chunk,
+    /// A trailer field.
+    Field(BadField),
+}
+
+impl From<BadChunk> for BadBody {
+    fn from(_: BadChunk) -> Self {
+        Self::Chunk
+    }
+}
+
+impl From<BadField> for BadBody {
+    fn from(error: BadField) -> Self {
+        Self::Field(error)
+    }
+}
 
 /// Reads one body. Never takes a byte behind it.
 #[derive(Debug)]
-pub(super) struct Decoder(State);
+pub(crate) struct Decoder(State);
 
 #[derive(Debug)]
 enum State {
@@ -26,7 +54,7 @@ enum State {
 
 /// What comes next.
 #[derive(Debug)]
-pub(super) enum Piece {
+pub(crate) enum Piece {
     Data(Bytes),
     Trailers(HeaderMap),
     /// The body is over.
@@ -36,7 +64,7 @@ pub(super) enum Piece {
 }
 
 impl Decoder {
-    pub(super) fn new(framing: Framing) -> Self {
+    pub(crate) fn new(framing: Framing) -> Self {
         Self(match framing {
             Framing::Length(length) => State::Length(length),
             Framing::Chunked => State::Chunked {
@@ -48,18 +76,19 @@ impl Decoder {
     }
 
     /// Takes the next piece off the front of `bytes`.
-    pub(super) fn next(&mut self, bytes: &mut BytesMut) -> Result<Piece, AnswerError> {
+    pub(crate) fn next(&mut self, bytes: &mut BytesMut) -> Result<Piece, BadBody> {
         match &mut self.0 {
             State::Length(0) => Ok(Piece::End),
+            // All of its bytes may have been taken, and its trailers not.
+            State::Chunked { scanner, trailers } => chunk(scanner, trailers, bytes),
             _ if bytes.is_empty() => Ok(Piece::More),
             State::Length(left) => Ok(Piece::Data(take(bytes, left))),
             State::Close => Ok(Piece::Data(bytes.split().freeze())),
-            State::Chunked { scanner, trailers } => chunk(scanner, trailers, bytes),
         }
     }
 
     /// Whether nothing of the body comes any more, as far as `bytes` tell; its last framing is taken off them.
-    pub(super) fn is_over(&mut self, bytes: &mut BytesMut) -> Result<bool, AnswerError> {
+    pub(crate) fn is_over(&mut self, bytes: &mut BytesMut) -> Result<bool, BadBody> {
         match &mut self.0 {
             State::Length(left) => Ok(*left == 0),
             State::Close => Ok(false),
@@ -71,12 +100,12 @@ impl Decoder {
     }
 
     /// Whether the body ends where the connection does.
-    pub(super) fn ends_with_connection(&self) -> bool {
+    pub(crate) fn ends_with_connection(&self) -> bool {
         matches!(self.0, State::Close)
     }
 
     /// Bytes that are left, where that is known.
-    pub(super) fn length(&self) -> Option<u64> {
+    pub(crate) fn length(&self) -> Option<u64> {
         match self.0 {
             State::Length(left) => Some(left),
             State::Chunked { .. } | State::Close => None,
@@ -97,10 +126,8 @@ fn skip_framing(
     scanner: &mut Chunked,
     trailers: &mut Vec<u8>,
     bytes: &mut BytesMut,
-) -> Result<(), AnswerError> {
-    let framing = scanner
-        .scan_framing(bytes, trailers)
-        .map_err(|_| AnswerError::Chunk)?;
+) -> Result<(), BadBody> {
+    let framing = scanner.scan_framing(bytes, trailers)?;
     bytes.advance(framing);
     Ok(())
 }
@@ -109,12 +136,12 @@ fn chunk(
     scanner: &mut Chunked,
     trailers: &mut Vec<u8>,
     bytes: &mut BytesMut,
-) -> Result<Piece, AnswerError> {
+) -> Result<Piece, BadBody> {
     skip_framing(scanner, trailers, bytes)?;
     if *scanner == Chunked::Done {
         return match std::mem::take(trailers) {
             trailers if trailers.is_empty() => Ok(Piece::End),
-            trailers => fields(trailers).map(Piece::Trailers),
+            trailers => read(trailers).map(Piece::Trailers),
         };
     }
     let length = scanner.data_left().min(bytes.len());
@@ -122,15 +149,15 @@ fn chunk(
         return Ok(Piece::More);
     }
     let data = bytes.split_to(length).freeze();
-    scanner.scan(&data).map_err(|_| AnswerError::Chunk)?;
+    scanner.scan(&data)?;
     Ok(Piece::Data(data))
 }
 
 /// Trailer lines, each with its end.
-fn fields(lines: Vec<u8>) -> Result<HeaderMap, AnswerError> {
+fn read(lines: Vec<u8>) -> Result<HeaderMap, BadBody> {
     let whole = Bytes::from(lines);
-    let text = whole.strip_suffix(b"\r\n").ok_or(AnswerError::Chunk)?;
-    head::fields(&whole, Lines::new(text))
+    let text = whole.strip_suffix(b"\r\n").ok_or(BadBody::Chunk)?;
+    fields::fields(&whole, Lines::new(text), |_, _| Ok(()))
 }
 
 #[cfg(test)]
@@ -142,7 +169,7 @@ mod tests {
         framing: Framing,
         body: &[u8],
         size: usize,
-    ) -> Result<Option<(String, usize, usize)>, AnswerError> {
+    ) -> Result<Option<(String, usize, usize)>, BadBody> {
         let mut decoder = Decoder::new(framing);
         let (mut data, mut fields) = (Vec::new(), 0);
         let mut bytes = BytesMut::new();
@@ -152,7 +179,11 @@ mod tests {
             came += part.len();
             loop {
                 match decoder.next(&mut bytes)? {
-                    Piece::Data(more) => data.extend_from_slice(&more),
+                    Piece::Data(more) => {
+                        data.extend_from_slice(&more);
+                        // As whoever wants to know whether this was the last of it.
+                        decoder.is_over(&mut bytes)?;
+                    }
                     Piece::Trailers(trailers) => fields = trailers.len(),
                     Piece::More => break,
                     Piece::End => {
@@ -168,8 +199,8 @@ mod tests {
     #[test]
     fn bodies() {
         use Framing::{Chunked, Close, Length};
-        type Expected = Result<Option<(&'static str, usize, usize)>, AnswerError>;
-        let bad = Err(AnswerError::Chunk);
+        type Expected = Result<Option<(&'static str, usize, usize)>, BadBody>;
+        let bad = Err(BadBody::Chunk);
         let rows: &[(Framing, &[u8], Expected)] = &[
             (Length(5), b"hello", Ok(Some(("hello", 0, 0)))),
             (Length(5), b"helloHTTP/1.1", Ok(Some(("hello", 0, 8)))),
@@ -190,8 +221,16 @@ mod tests {
             (Chunked, b"5\r\nhelloX\r\n", bad),
             (Chunked, b"5\nhello", bad),
             (Chunked, b"0\r\n folded: x\r\n\r\n", bad),
-            (Chunked, b"0\r\nno colon\r\n\r\n", Err(AnswerError::Field)),
-            (Chunked, b"0\r\nx : y\r\n\r\n", Err(AnswerError::Field)),
+            (
+                Chunked,
+                b"0\r\nno colon\r\n\r\n",
+                Err(BadBody::Field(BadField::Malformed)),
+            ),
+            (
+                Chunked,
+                b"0\r\nx : y\r\n\r\n",
+                Err(BadBody::Field(BadField::Malformed)),
+            ),
         ];
         for (framing, body, expected) in rows {
             for size in 1..=body.len() {
