@@ -7,7 +7,11 @@
 #[path = "corpus/mod.rs"]
 mod corpus;
 #[path = "../policy-lang/tests/shelf/mod.rs"]
-#[allow(dead_code, reason = "a test uses the rest")]
+#[allow(
+    dead_code,
+    clippy::expect_used,
+    reason = "tests use the rest, and a bench fails by panicking as they do"
+)]
 mod shelf;
 
 use std::{fs::File, io, os::unix::fs::FileExt as _, sync::Arc};
