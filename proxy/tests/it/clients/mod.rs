@@ -149,12 +149,8 @@ fn table(rows: &[Row]) -> String {
 fn the_readme_has_the_table() {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
     let readme = std::fs::read_to_string(readme).unwrap();
-    let Some((_, shown)) = readme.split_once("| client | does |") else {
-        return;
-    };
     let table = table(ROWS);
-    let wanted = table.strip_prefix("| client | does |").unwrap();
-    assert!(shown.starts_with(wanted), "put this into README:\n{table}");
+    assert!(readme.contains(&table), "put this into README:\n{table}");
 }
 
 impl Rig {
