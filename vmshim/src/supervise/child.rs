@@ -20,6 +20,8 @@ const LONGEST_LINE: u64 = 4096;
 pub(super) struct Helper {
     pub(super) process: Child,
     said: JoinHandle<VecDeque<String>>,
+    /// The end of what it said, once that was heard.
+    words: Option<String>,
 }
 
 impl Helper {
@@ -34,7 +36,12 @@ impl Helper {
             .map_err(Error::doing("start a helper process"))?;
         let stderr = process.stderr.take();
         let said = tokio::spawn(listen(stderr, Arc::clone(board)));
-        Ok(Self { process, said })
+        let words = None;
+        Ok(Self {
+            process,
+            said,
+            words,
+        })
     }
 
     /// Waits for the end. Cancel safe.
@@ -42,14 +49,18 @@ impl Helper {
         self.process.wait().await.ok()
     }
 
-    /// What it said last, or how it ended.
+    /// What it said last, or how it ended. Cancel safe, and the same each time.
     pub(super) async fn last_words(&mut self) -> String {
         let status = self.wait().await;
-        let said = (&mut self.said).await.unwrap_or_default();
-        if !said.is_empty() {
-            return said.into_iter().collect::<Vec<_>>().join("; ");
+        if self.words.is_none() {
+            let said = (&mut self.said).await.unwrap_or_default();
+            self.words = Some(Vec::from(said).join("; "));
         }
-        status.map_or_else(|| "it vanished".to_owned(), |status| status.to_string())
+        match (&self.words, status) {
+            (Some(words), _) if !words.is_empty() => words.clone(),
+            (_, Some(status)) => status.to_string(),
+            (_, None) => "it vanished".to_owned(),
+        }
     }
 
     /// Kills it and waits until it is gone.
@@ -81,4 +92,28 @@ async fn listen(stderr: Option<ChildStderr>, board: Arc<Board>) -> VecDeque<Stri
         }
     }
     kept
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    /// Whoever asks may be interrupted, and another asks again: about a folder's server when the VM's end comes between.
+    #[tokio::test]
+    async fn last_words_are_the_same_each_time() {
+        for (script, expected) in [
+            ("echo one >&2; echo two >&2", "one; two"),
+            ("exit 3", "exit status: 3"),
+        ] {
+            let mut command = std::process::Command::new("sh");
+            command.args(["-c", script]);
+            let board = Arc::new(Board::new(Instant::now()));
+            let mut helper = Helper::start(command, &board).unwrap();
+            for _ in 0..3 {
+                assert_eq!(helper.last_words().await, expected);
+            }
+        }
+    }
 }

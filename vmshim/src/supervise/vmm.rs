@@ -69,7 +69,7 @@ impl Vmm {
         }
     }
 
-    /// Waits for the machine's end. Cancel safe until it has ended.
+    /// Waits for the machine's end. Cancel safe.
     pub(super) async fn wait(&mut self) -> End {
         match self.helper.wait().await {
             Some(status) if status.success() => End::PoweredOff,
