@@ -48,11 +48,9 @@ pub(crate) fn take<I>(context: &Arc<Context>, client: I)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let conn = Conn::new(client, context.limits.clone());
     let serving = context.clone();
-    spawn(context, move |admitted| match admitted {
-        true => Stage::step(serve(serving, client)),
-        false => Stage::last(turn_away(serving, client, Cause::Busy)),
-    });
+    spawn(context, conn, |conn| Stage::step(serve(serving, conn)));
 }
 
 /// The same for a client that has to say who it is first: it is then served under its own policy.
@@ -60,11 +58,10 @@ pub(crate) fn meet<I>(members: &Arc<Members>, client: I)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let members = members.clone();
-    let nobody = members.nobody.clone();
-    spawn(&nobody.clone(), move |admitted| match admitted {
-        true => Stage::step(identify(members, client)),
-        false => Stage::last(turn_away(nobody, client, Cause::Busy)),
+    let conn = Conn::new(client, members.nobody.limits.clone());
+    let serving = members.clone();
+    spawn(&members.nobody, conn, |conn| {
+        Stage::step(identify(serving, conn))
     });
 }
 
@@ -73,21 +70,29 @@ pub(crate) fn refuse<I>(members: &Arc<Members>, client: I)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let members = members.clone();
-    let nobody = members.nobody.clone();
-    spawn(&nobody.clone(), move |admitted| match admitted {
-        true => Stage::step(tell(members, client)),
-        false => Stage::last(turn_away(nobody, client, Cause::Busy)),
+    let conn = Conn::new(client, members.nobody.limits.clone());
+    let serving = members.clone();
+    spawn(&members.nobody, conn, |conn| {
+        Stage::step(tell(serving, conn))
     });
 }
 
-/// Runs what `first` makes of a connection, and whether there was room for it.
-fn spawn(context: &Arc<Context>, first: impl FnOnce(bool) -> Stage + Send + 'static) {
+/// Runs what `first` makes of a connection, if there is room for it.
+fn spawn<I>(
+    context: &Arc<Context>,
+    conn: Conn<I>,
+    first: impl FnOnce(Conn<I>) -> Stage + Send + 'static,
+) where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let open = Open::new(context);
-    let admitted = open.count <= context.limits.connections as u64;
     context.tasks.spawn(async move {
-        let _open = open;
-        first(admitted).run().await;
+        let Open { context, count, .. } = &open;
+        let stage = match *count <= context.limits.connections as u64 {
+            true => first(conn),
+            false => Stage::last(turn_away(context.clone(), conn, Cause::Busy)),
+        };
+        stage.run().await;
     });
 }
 
@@ -115,11 +120,10 @@ impl Drop for Open {
 }
 
 /// One client connection, as far as its first head, which says what comes next.
-async fn serve<I>(context: Arc<Context>, client: I) -> Option<Stage>
+async fn serve<I>(context: Arc<Context>, mut conn: Conn<I>) -> Option<Stage>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let mut conn = Conn::new(client, context.limits.clone());
     let first = first(&context, &mut conn).await?;
     Some(begin(context, first, conn, None))
 }
@@ -152,12 +156,11 @@ where
 }
 
 /// As far as the client's word who it is. What follows runs in a task of that client's own.
-async fn identify<I>(members: Arc<Members>, client: I) -> Option<Stage>
+async fn identify<I>(members: Arc<Members>, mut conn: Conn<I>) -> Option<Stage>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let nobody = members.nobody.clone();
-    let mut conn = Conn::new(client, nobody.limits.clone());
     let first = first(&nobody, &mut conn).await?;
     let head = match &first {
         First::Connect(head) => head,
@@ -168,9 +171,8 @@ where
         Ok(context) => {
             let member = Member::new(members, Some(context.clone()));
             let serving = context.clone();
-            spawn(&context, move |admitted| match admitted {
-                true => begin(serving, first, conn, Some(member)),
-                false => Stage::last(turn_away(serving, conn.into_tunnel().0, Cause::Busy)),
+            spawn(&context, conn, |conn| {
+                begin(serving, first, conn, Some(member))
             });
             None
         }
@@ -182,12 +184,11 @@ where
 }
 
 /// As far as the client's first request, which is answered with a refusal.
-async fn tell<I>(members: Arc<Members>, client: I) -> Option<Stage>
+async fn tell<I>(members: Arc<Members>, mut conn: Conn<I>) -> Option<Stage>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let nobody = members.nobody.clone();
-    let mut conn = Conn::new(client, nobody.limits.clone());
     let first = first(&nobody, &mut conn).await?;
     let member = Member::unserved(members);
     Some(unserved(nobody, first, conn, member, Cause::NoPolicy))
@@ -205,7 +206,7 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     match first {
-        First::Connect(_) => Stage::last(turn_away(nobody, conn.into_tunnel().0, cause)),
+        First::Connect(_) => Stage::last(turn_away(nobody, conn, cause)),
         First::Request(_) | First::Closed => begin(nobody, first, conn, Some(member)),
     }
 }
@@ -213,9 +214,10 @@ where
 /// An answer without a look at the question.
 async fn turn_away<I: AsyncRead + AsyncWrite + Unpin>(
     context: Arc<Context>,
-    mut client: I,
+    conn: Conn<I>,
     cause: Cause,
 ) {
+    let (mut client, _) = conn.into_tunnel();
     context.recorder.begin("", "").failed(&cause);
     let denial = context.denial(&cause, None).to_bytes();
     let _ = timeout(Duration::from_secs(1), client.write_all(&denial)).await;

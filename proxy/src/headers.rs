@@ -85,17 +85,19 @@ pub(crate) fn is_grpc(fields: &HeaderMap) -> bool {
 
 /// The request's fields as the origin gets them: hop-by-hop fields gone, `host` in place of what the client said.
 pub(crate) fn request(fields: &mut HeaderMap, host: HeaderValue) {
-    let wants_trailers = fields
-        .get_all(header::TE)
-        .iter()
-        .flat_map(tokens)
-        .any(|token| token == "trailers");
+    let wants_trailers = wants_trailers(fields);
     remove(fields, |name| name == header::EXPECT || is_hop_by_hop(name));
     fields.insert(header::HOST, host);
     if wants_trailers {
         // The only value that crosses (RFC 9113 §8.2.2); a connection that speaks HTTP/1 drops it.
         fields.insert(header::TE, HeaderValue::from_static("trailers"));
     }
+}
+
+/// Whether who sent these fields takes trailers (RFC 9110 §10.1.4).
+pub(crate) fn wants_trailers(fields: &HeaderMap) -> bool {
+    let mut tokens = fields.get_all(header::TE).iter().flat_map(tokens);
+    tokens.any(|token| token == "trailers")
 }
 
 /// The answer's fields as the client gets them.

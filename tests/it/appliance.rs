@@ -105,16 +105,7 @@ fn the_log_is_filtered_counted_exported_and_followed() {
     let home = Home::new();
     let origin = origin();
     policy(&home, origin);
-    let args = [
-        "proxy",
-        "--listen",
-        "127.0.0.1:0",
-        "--config",
-        "proxy-config.json",
-        "--log",
-        "proxy.jsonl",
-    ];
-    let (appliance, proxy) = Appliance::start(home.command(&args));
+    let (appliance, proxy) = Appliance::start(home.proxy(&["--log", "proxy.jsonl"]));
     let authority = origin.to_string();
     for (host, expected) in [
         (&*authority, 200),
@@ -282,16 +273,7 @@ fn metrics_are_served_where_asked() {
         .local_addr()
         .unwrap();
     let metrics = free.to_string();
-    let args = [
-        "proxy",
-        "--listen",
-        "127.0.0.1:0",
-        "--config",
-        "proxy-config.json",
-        "--metrics",
-        &metrics,
-    ];
-    let (appliance, proxy) = Appliance::start(home.command(&args));
+    let (appliance, proxy) = Appliance::start(home.proxy(&["--metrics", &metrics]));
     assert_eq!(status(proxy, &origin.to_string()), Some(200));
     for (path, expected) in [
         ("/metrics", "sandbox_proxy_allowed_total 1\n"),
@@ -312,14 +294,7 @@ fn metrics_are_served_where_asked() {
 fn a_crash_leaves_no_core_file() {
     let home = Home::new();
     policy(&home, origin());
-    let args = [
-        "proxy",
-        "--listen",
-        "127.0.0.1:0",
-        "--config",
-        "proxy-config.json",
-    ];
-    let (mut appliance, _) = Appliance::start(home.command(&args));
+    let (mut appliance, _) = Appliance::start(home.proxy(&[]));
     let pid = appliance.process.id();
     let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
     let core = limits

@@ -242,16 +242,8 @@ impl Appliance {
         let config = home.project().join("proxy-config.json");
         fs::write(config, policy).unwrap();
         let dns = dns.addr().to_string();
-        let args = [
-            "proxy",
-            "--listen",
-            "127.0.0.1:0",
-            "--config",
-            "proxy-config.json",
-        ];
         let mut child = home
-            .command(&args)
-            .args(["--ca-dir", "ca", "--dns", &dns])
+            .proxy(&["--ca-dir", "ca", "--dns", &dns])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

@@ -43,6 +43,13 @@ impl Home {
         command
     }
 
+    /// `sandbox proxy` on a port of the system's choice, under the project's `proxy-config.json`.
+    pub(crate) fn proxy(&self, more: &[&str]) -> Command {
+        let mut command = self.command(&["proxy", "--listen", "127.0.0.1:0"]);
+        command.args(["--config", "proxy-config.json"]).args(more);
+        command
+    }
+
     pub(crate) fn run(&self, args: &[&str]) -> Ran {
         Ran::from(self.command(args).output().unwrap())
     }

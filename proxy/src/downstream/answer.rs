@@ -7,6 +7,8 @@ use http::{Method, StatusCode, Version};
 use hyper::body::SizeHint;
 
 use super::date;
+use crate::headers::wants_trailers;
+use crate::http1::decode::is_bodiless;
 use crate::http1::fields::connection_has;
 use crate::http1::head::Head;
 use crate::http1::sending::Length;
@@ -33,14 +35,11 @@ impl Asked {
     };
 
     pub(super) fn new(head: &Head) -> Self {
-        let wanted = head.fields.get_all(header::TE).iter();
         Self {
             version: head.version,
             is_head: head.method == Method::HEAD,
             persists: head.persists,
-            trailers: wanted
-                .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
-                .any(|coding| coding.trim_ascii() == b"trailers"),
+            trailers: wants_trailers(&head.fields),
         }
     }
 }
@@ -48,18 +47,11 @@ impl Asked {
 /// How the client will find the end of the body.
 pub(super) fn length(asked: Asked, status: StatusCode, body: &SizeHint) -> Length {
     match body.exact() {
-        _ if is_bodiless(asked, status) => Length::None,
+        _ if is_bodiless(asked.is_head, status) => Length::None,
         Some(length) => Length::Exact(length),
         None if asked.version == Version::HTTP_10 => Length::Close,
         None => Length::Chunked,
     }
-}
-
-/// RFC 9112 §6.3, rule 1.
-pub(super) fn is_bodiless(asked: Asked, status: StatusCode) -> bool {
-    asked.is_head
-        || status.is_informational()
-        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 /// Whether the connection goes on behind this answer.

@@ -1,7 +1,7 @@
 //! A body, taken out of its framing.
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 
 use super::chunked::{BadChunk, Chunked};
 use super::fields::{self, BadField, Lines};
@@ -13,6 +13,13 @@ pub(crate) enum Framing {
     Chunked,
     /// Where the connection ends. Only an answer's.
     Close,
+}
+
+/// Whether an answer has no body, whatever its fields say (RFC 9112 §6.3, rule 1). `to_head`: it answers `HEAD`.
+pub(crate) fn is_bodiless(to_head: bool, status: StatusCode) -> bool {
+    to_head
+        || status.is_informational()
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 /// What is wrong with a body.

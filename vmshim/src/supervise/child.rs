@@ -36,11 +36,10 @@ impl Helper {
             .map_err(Error::doing("start a helper process"))?;
         let stderr = process.stderr.take();
         let said = tokio::spawn(listen(stderr, Arc::clone(board)));
-        let words = None;
         Ok(Self {
             process,
             said,
-            words,
+            words: None,
         })
     }
 

@@ -5,7 +5,7 @@ use http::header::{self, HeaderMap};
 use http::{Method, StatusCode};
 
 use super::AnswerError;
-use crate::http1::decode::Framing;
+use crate::http1::decode::{Framing, is_bodiless};
 use crate::http1::fields::{Lines, connection_has, fields, is_text};
 use crate::http1::head::{self, HeadError, decimal};
 
@@ -45,7 +45,7 @@ pub(super) fn read(head: &Bytes, method: &Method) -> Result<Head, AnswerError> {
     let (status, is_11) = status_line(lines.next().unwrap_or_default())?;
     let fields = fields(head, lines, |_, _| Ok::<_, AnswerError>(()))?;
     let framing = match framing(&fields, is_11)? {
-        _ if is_bodiless(status, method) => Framing::Length(0),
+        _ if is_bodiless(*method == Method::HEAD, status) => Framing::Length(0),
         framing => framing,
     };
     Ok(Head {
@@ -97,13 +97,6 @@ fn framing(fields: &HeaderMap, is_11: bool) -> Result<Framing, AnswerError> {
             }
         }
     }
-}
-
-/// RFC 9112 §6.3, rule 1.
-fn is_bodiless(status: StatusCode, method: &Method) -> bool {
-    *method == Method::HEAD
-        || status.is_informational()
-        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 #[cfg(test)]
