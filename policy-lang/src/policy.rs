@@ -337,6 +337,13 @@ impl Policy {
         &self.rules
     }
 
+    /// How many names its list files have, each file counted for itself.
+    ///
+    /// COST: for a million names, a walk through 12 MB.
+    pub fn listed_names(&self) -> usize {
+        self.hosts.listed_names() + self.bypass_hosts.listed_names()
+    }
+
     /// Names what the policy means: equal for equal rules in any order, spelling or file. List files count by
     /// their bytes.
     pub fn digest(&self) -> Digest {

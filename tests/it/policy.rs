@@ -229,6 +229,19 @@ fn a_check_says_all_and_fits_ci() {
         (&json[1]["severity"], &json[1]["line"]),
         (&"error".into(), &3.into())
     );
+    // What is counted: a name twice in one list is one.
+    fs::write(project.join("some.list"), "a.test\n.b.test\na.test\n").unwrap();
+    fs::write(
+        project.join("lists.policy"),
+        "default allow\nblock list \"some.list\"\nbypass list \"some.list\"\nblock c.test\n",
+    )
+    .unwrap();
+    let ran = home.run(&["policy", "check", "lists.policy"]);
+    assert!(
+        ran.stderr
+            .contains("is good: default allow, 1 rule, 4 listed names"),
+        "{ran:?}"
+    );
     // A warning is no failure, unless asked for.
     fs::write(project.join("mild.policy"), "default deny\nallow *.co.uk\n").unwrap();
     assert_eq!(home.run(&["policy", "check", "mild.policy"]).code, 0);

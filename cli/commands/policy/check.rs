@@ -116,14 +116,16 @@ fn summary(path: &Path, policy: &Policy, warnings: usize) -> String {
         1 => format!("1 {what}"),
         count => format!("{count} {what}s"),
     };
-    let warned = match warnings {
+    let some = |count: usize, what: &str| match count {
         0 => String::new(),
-        count => format!(", {}", many(count, "warning")),
+        count => format!(", {}", many(count, what)),
     };
     format!(
-        "`{}` is good: default {}, {}{warned}",
+        "`{}` is good: default {}, {}{}{}",
         path.display(),
         policy.default_action(),
         many(written, "rule"),
+        some(policy.listed_names(), "listed name"),
+        some(warnings, "warning"),
     )
 }

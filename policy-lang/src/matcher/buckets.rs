@@ -167,6 +167,14 @@ impl Buckets {
         line.entries.get(slot % SLOTS).copied().map(Entry)
     }
 
+    /// How many entries there are.
+    ///
+    /// COST: a look at every line.
+    pub(super) fn entries(&self) -> usize {
+        let tags = self.lines.iter().flat_map(|line| &line.tags);
+        tags.filter(|tag| **tag != 0).count()
+    }
+
     /// How many slots there are.
     pub(super) fn slots(&self) -> usize {
         self.lines.len() * SLOTS

@@ -273,6 +273,12 @@ impl HostTable {
         self.level_of(name, self.key.hash(name), exact)
     }
 
+    /// How many names the lists have, each list counted for itself.
+    pub(crate) fn listed_names(&self) -> usize {
+        let tables = self.lists.iter().map(|list| &list.table);
+        tables.map(|table| table.names.entries()).sum()
+    }
+
     /// The texts of the lists, and what each does.
     pub(crate) fn list_texts(&self) -> impl Iterator<Item = (Action, Cow<'_, str>)> {
         let tables = self.lists.iter().map(|list| &list.table);
