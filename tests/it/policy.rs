@@ -242,6 +242,16 @@ fn a_check_says_all_and_fits_ci() {
             .contains("is good: default allow, 1 rule, 4 listed names"),
         "{ran:?}"
     );
+    // A rule that cannot be enforced is an error, though the rest of the policy holds.
+    fs::write(
+        project.join("vain.policy"),
+        "default deny\nallow *.co.uk\nallow net 127.0.0.0/8\n",
+    )
+    .unwrap();
+    let ran = home.run(&["policy", "check", "vain.policy"]);
+    let said =
+        "`vain.policy` says what cannot be enforced: default deny, 2 rules, 1 error, 1 warning";
+    assert_eq!((ran.code, ran.stderr.lines().last()), (1, Some(said)));
     // A warning is no failure, unless asked for.
     fs::write(project.join("mild.policy"), "default deny\nallow *.co.uk\n").unwrap();
     assert_eq!(home.run(&["policy", "check", "mild.policy"]).code, 0);

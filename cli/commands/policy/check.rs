@@ -64,7 +64,7 @@ pub(super) fn run(args: &CheckArgs) -> Outcome {
             for finding in here {
                 report::say(finding.render());
             }
-            report::say(summary(path, &policy, here.len()));
+            report::say(summary(path, &policy, here));
         } else if format == Format::Text {
             for finding in findings.get(before..).unwrap_or_default() {
                 report::say(finding.render());
@@ -109,7 +109,7 @@ fn check(path: &Path, findings: &mut Vec<Finding>) -> Result<Option<Policy>, Fai
     }
 }
 
-fn summary(path: &Path, policy: &Policy, warnings: usize) -> String {
+fn summary(path: &Path, policy: &Policy, findings: &[Finding]) -> String {
     let rules = policy.rules().iter();
     let written = rules.filter(|rule| rule.origin != Origin::BuiltIn).count();
     let many = |count: usize, what: &str| match count {
@@ -120,12 +120,21 @@ fn summary(path: &Path, policy: &Policy, warnings: usize) -> String {
         0 => String::new(),
         count => format!(", {}", many(count, what)),
     };
+    let errors = findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Error)
+        .count();
+    let state = match errors {
+        0 => "is good",
+        _ => "says what cannot be enforced",
+    };
     format!(
-        "`{}` is good: default {}, {}{}{}",
+        "`{}` {state}: default {}, {}{}{}{}",
         path.display(),
         policy.default_action(),
         many(written, "rule"),
         some(policy.listed_names(), "listed name"),
-        some(warnings, "warning"),
+        some(errors, "error"),
+        some(findings.len() - errors, "warning"),
     )
 }
