@@ -117,8 +117,13 @@ pub struct Note {
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = crate::quote::Quoted(&self.text);
-        write!(f, "line {}: {text}: {}", self.line, self.reason)
+        if self.line > 0 {
+            write!(f, "line {}: ", self.line)?;
+        }
+        if !self.text.is_empty() {
+            write!(f, "{}: ", crate::quote::Quoted(&self.text))?;
+        }
+        f.write_str(&self.reason)
     }
 }
 

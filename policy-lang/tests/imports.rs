@@ -195,6 +195,25 @@ fn every_format_is_translated() {
 }
 
 #[test]
+fn a_note_says_where_if_anywhere() {
+    let text = "acl ok dstdomain x.test\nacl bad dst 10.0.0.0/8\nacl re url_regex x\n\
+                http_access deny bad re\nhttp_access deny bad\nhttp_access allow ok\nhttp_access deny all\n";
+    let notes = imported(text, Format::Squid).notes;
+    let told: Vec<_> = notes.iter().map(ToString::to_string).collect();
+    let rows = [
+        "networks are denied, but a name that",
+        "line 4: `http_access deny bad re`: `re` is",
+    ];
+    assert!(
+        told.iter()
+            .zip(rows)
+            .all(|(note, row)| note.starts_with(row))
+            && told.len() == rows.len(),
+        "{told:#?}"
+    );
+}
+
+#[test]
 fn what_the_order_decided_stays_decided() {
     let rows = [
         // (format, text, target, allowed)

@@ -6,6 +6,8 @@ use crate::{
 };
 use std::sync::Arc;
 
+use super::set_name;
+
 /// Why a file was refused. Displays as `source:line:column: problem`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{source_name}:{at}: {problem}")]
@@ -238,7 +240,13 @@ impl Problem {
                 "set" => "end it with `}`".into(),
                 _ => "end it with `\"` on the same line".into(),
             }),
-            Self::BadName { .. } => Some("use letters, digits, `-` and `_`".into()),
+            Self::BadName { name } => {
+                let bare = name.strip_prefix('$').and_then(|name| set_name(name).ok());
+                Some(match bare {
+                    Some(name) => format!("write `{name}` here, and `${name}` where it is used"),
+                    None => "use letters, digits, `-` and `_`".into(),
+                })
+            }
             Self::UnknownSet { near, .. } => Some(match near {
                 Some(near) => format!("did you mean `${near}`?"),
                 None => "define it with `set NAME = { … }`".into(),

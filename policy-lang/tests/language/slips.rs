@@ -110,6 +110,10 @@ fn all_errors_are_reported_with_place_and_help() {
             "set a! = { a }",
             &["1:5+2 `a!` is not a name for a set | use letters, digits, `-` and `_`"],
         ),
+        (
+            "set $a = { a }",
+            &["1:5+2 `$a` is not a name for a set | write `a` here, and `$a` where it is used"],
+        ),
         ("set a { a }", &["1:7+0 `=` is missing | "]),
         (
             "set a = a",
