@@ -22,6 +22,60 @@ fn programs_that_know_of_no_proxy_get_out_by_the_policy() {
     to_the_host(&vm, &origin);
 }
 
+/// Clients of other languages, which read no proxy variable (aiohttp, `ws`) or not those that they have here (Node's
+/// `fetch`). Each prints what the origin or the wall said.
+const CLIENTS: [(&str, &str, &str); 3] = [
+    (
+        "python3 -c 'import aiohttp, asyncio, sys
+async def get():
+    async with aiohttp.ClientSession() as session:
+        async with session.get(sys.argv[1]) as answer:
+            print(answer.status)
+asyncio.run(get())'",
+        "200",
+        "TLSV1_ALERT_ACCESS_DENIED",
+    ),
+    (
+        "node -e 'fetch(process.argv[1]).then(r => console.log(r.status), e => console.log(e.cause.code))'",
+        "200",
+        "ERR_SSL_TLSV1_ALERT_ACCESS_DENIED",
+    ),
+    (
+        "NODE_PATH=/usr/share/nodejs node -e 'new (require(\"ws\"))(process.argv[1].replace(\"https\", \"wss\"))
+.on(\"error\", e => console.log(e.message))'",
+        "Unexpected server response",
+        "access denied",
+    ),
+];
+
+/// In a container, where the same relay runs and installing is quick.
+#[test]
+fn clients_of_other_languages_get_out_by_the_policy() {
+    let vm = Running::start_with("clients", &[], &["--isolation", "container"]);
+    vm.policy(&["--policy", "allow"]);
+    vm.ok_inside("pip install -q --break-system-packages --no-warn-script-location aiohttp");
+    vm.ok_inside("sudo apt-get update -q -q");
+    vm.ok_inside("sudo apt-get install -y -q -q --no-install-recommends nodejs node-ws");
+    let index = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)";
+    let index = vm.ok_inside(&format!("python3 -c '{index}'"));
+    let url = format!("{}/six/", index.trim());
+    let host = url.split('/').nth(2).unwrap();
+    // Also those that other clients would read.
+    let bare = "for name in $(env | grep -io '^[a-z_]*proxy='); do unset ${name%=}; done";
+
+    vm.policy(&["--policy", "deny"]);
+    for (client, _, denied) in CLIENTS {
+        let ran = vm.inside(&format!("{bare}; {client} {url}"));
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(said.contains(denied), "{client}: {said}");
+    }
+    vm.policy(&["--allow-host", &format!("{host}:443")]);
+    for (client, allowed, _) in CLIENTS {
+        let said = vm.ok_inside(&format!("{bare}; {client} {url}"));
+        assert!(said.starts_with(allowed), "{client}: {said}");
+    }
+}
+
 /// Every name has an address, always the same one, and nothing is asked outside for it.
 fn names_are_answered_inside(vm: &Running) {
     let script = "getent ahostsv4 secret.example.org | head -1; getent ahostsv4 SECRET.example.org | head -1";
