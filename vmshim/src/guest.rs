@@ -104,6 +104,7 @@ impl Session {
         let mut stream = self.request(&Request::Changed(changes.to_vec())).await?;
         match answer(&mut stream).await? {
             Reply::Told => Ok(()),
+            Reply::Failed(sentence) => Err(GuestError::Refused(printable(&sentence))),
             _ => Err(GuestError::Unexpected),
         }
     }

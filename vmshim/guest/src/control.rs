@@ -84,10 +84,7 @@ impl Guest {
     fn hello(&self) -> Hello {
         Hello {
             protocol: PROTOCOL,
-            kernel: rustix::system::uname()
-                .release()
-                .to_string_lossy()
-                .into_owned(),
+            kernel: kernel_release(),
             configured: !matches!(self.phase(), Phase::Booted),
             timings: self.state().timings,
         }
@@ -144,7 +141,7 @@ where
         Request::Boot => boot(stream, guest).await,
         Request::Exec(request) => run(stream, &request, guest).await,
         Request::Reach { port } => reach(stream, port).await,
-        Request::Changed(changes) => tell(stream, changes).await,
+        Request::Changed(changes) => tell(stream, changes, guest).await,
         Request::Shutdown { grace_ms } => {
             guest.state().phase = Phase::Stopping;
             message::write(&mut stream, &Reply::Stopping).await?;
@@ -171,11 +168,22 @@ where
     Ok(())
 }
 
+fn kernel_release() -> String {
+    let name = rustix::system::uname();
+    name.release().to_string_lossy().into_owned()
+}
+
 /// Makes the kernel say what the host has changed.
-async fn tell<S>(mut stream: S, changes: Vec<Change>) -> Result<(), ControlError>
+async fn tell<S>(mut stream: S, changes: Vec<Change>, guest: &Guest) -> Result<(), ControlError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let release = kernel_release();
+    if !notice::is_safe(&guest.booted.machine, &release) {
+        let sentence = format!("the sandbox's kernel, Linux {release}, cannot be made to say so");
+        message::write(&mut stream, &Reply::Failed(sentence)).await?;
+        return Ok(stream.shutdown().await.map_err(MessageError::Io)?);
+    }
     let told = tokio::task::spawn_blocking(move || notice::announce(&changes));
     if let Ok(Err(error)) = told.await {
         console::error("changes of the host cannot be told", &error);

@@ -21,7 +21,7 @@ use tokio::process::ChildStdout;
 use wire::message::{Change, Deed, Kind};
 
 use super::Board;
-use crate::guest::Session;
+use crate::guest::{GuestError, Session};
 use crate::share::{self, Hidden};
 use crate::spec::Share;
 use folder::{Changed, Folder};
@@ -86,8 +86,10 @@ async fn tell(share: &Share, own: &Own, guest: &Session, board: &Board) -> io::R
             .filter_map(|one| describe(share, one, own))
             .collect();
         for some in changes.chunks(MOST_AT_ONCE) {
-            if guest.changed(some).await.is_err() {
-                return Ok(()); // its end is told by others
+            match guest.changed(some).await {
+                Ok(()) => {}
+                Err(error @ GuestError::Refused(_)) => return Err(io::Error::other(error)),
+                Err(_) => return Ok(()), // its end is told by others
             }
         }
     }

@@ -6,7 +6,7 @@
 //! Request::Boot      ◄ Hello     ► Configure     ◄ Ready | Failed
 //! Request::Exec      ◄► frames of `crate::exec`
 //! Request::Reach     ◄ Reached, then the bytes of a TCP connection, both ways | Failed
-//! Request::Changed   ◄ Told, once programs inside have been told
+//! Request::Changed   ◄ Told, once programs inside have been told | Failed
 //! Request::Shutdown  ◄ Stopping, then the VM powers off
 //! ```
 
@@ -50,7 +50,7 @@ pub enum Reply {
     Hello(Hello),
     /// The configuration is applied; programs can run.
     Ready(Timings),
-    /// It could not be applied. One sentence for the user.
+    /// What was asked could not be done. One sentence for the user.
     Failed(String),
     /// The connection is there.
     Reached,
