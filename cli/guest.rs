@@ -44,7 +44,10 @@ pub(crate) fn shares(record: &Record) -> Vec<Share> {
     let keys = ssh_keys(record.settings.credentials);
     let keys = keys.map(|dir| share(&dir, &Path::new(HOME).join(".ssh"), true));
     let docker = record.settings.docker_socket.then(docker_socket);
-    let docker = docker.map(|socket| share(&socket, Path::new(DOCKER_SOCKET), false));
+    let docker = docker.map(|socket| Share {
+        hide: Vec::new(), // there is nothing in it
+        ..share(&socket, Path::new(DOCKER_SOCKET), false)
+    });
     folders.chain(volumes).chain(keys).chain(docker).collect()
 }
 

@@ -14,11 +14,6 @@ pub(crate) fn choose(options: &SandboxOptions) -> Result<Isolation, Failure> {
     };
     match isolation {
         Isolation::MicroVm if options.mount_docker_socket => Err(no_docker_socket()),
-        Isolation::Container if !options.hide.is_empty() => Err(Failure::new(
-            "a container cannot hide files of a shared folder",
-        )
-        .help("leave out --hide, or use --isolation microvm")
-        .code(USAGE)),
         isolation => Ok(isolation),
     }
 }

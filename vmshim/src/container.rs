@@ -3,10 +3,11 @@
 //!
 //! What stays the same: no network but the channel to the proxy, the same template, the same guest
 //! program as the first process, the same policy. What does not: host and guest share a kernel, so an
-//! agent that breaks the kernel is out; hidden files take a microVM.
+//! agent that breaks the kernel is out; and hidden files take `/dev/fuse`.
 
 mod bundle;
 mod caps;
+mod folders;
 mod ids;
 mod no_devices;
 mod root;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 pub use bundle::write as write_bundle;
 pub use caps::{Caps, Group, Uncapped};
+pub use folders::{Mounting, Unserved, mount_in};
 pub use ids::Ids;
 pub use root::{ensure as ensure_root, remove as remove_root};
 
@@ -75,9 +77,13 @@ pub enum Error {
     /// The variable names no runtime that we know.
     #[error("SANDBOX_RUNTIME is `{0}`")]
     Runtime(String),
-    /// Files can be hidden only by the server of a shared folder, which a container has not.
-    #[error("a container cannot hide files of `{}`", .0.display())]
-    Hide(PathBuf),
+    /// Files are hidden by a server, which takes the kernel's FUSE.
+    #[error("a container cannot hide files here: `/dev/fuse` cannot be opened")]
+    NoFuse {
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// The operating system refused something.
     #[error("cannot {doing}")]
     Io {
@@ -99,7 +105,10 @@ impl Error {
                 100_000 + wanted - 1
             )),
             Self::Runtime(_) => Some("set it to runc or crun, or not at all".to_owned()),
-            Self::Hide(_) => Some("leave out --hide, or use the microVM isolation".to_owned()),
+            Self::NoFuse { .. } => Some(
+                "as root, run: modprobe fuse && chmod 666 /dev/fuse; or use --isolation microvm, or leave out --hide"
+                    .to_owned(),
+            ),
             Self::Io { .. } => None,
         }
     }

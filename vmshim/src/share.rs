@@ -1,4 +1,5 @@
-//! Serves one folder of the host to the guest by virtiofs, in a process that can see nothing else.
+//! Serves one folder of the host to the guest, in a process that can see nothing else: by virtiofs to a microVM, by FUSE
+//! to a container from which something of it is hidden.
 //!
 //! Four fences, from inside out: rules of our own before every request; the virtiofsd library, which follows no
 //! symbolic link; Landlock or a mount namespace (usually both) with nothing outside the folder; seccomp without the system calls
@@ -27,6 +28,7 @@ use virtiofsd::soft_idmap::cmdline::IdMap;
 use virtiofsd::vhost_user::VhostUserFsBackendBuilder;
 use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
 
+mod device;
 mod echo;
 mod guard;
 mod hidden;
@@ -72,6 +74,20 @@ pub struct ShareArgs {
     pub caller: Caller,
     /// How the process is fenced in.
     pub fence: Fence,
+    /// Who asks.
+    #[serde(default)]
+    pub asker: Asker,
+}
+
+/// Who asks a server for files, over its standard input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Asker {
+    /// A VMM, which connects to the listening socket there.
+    #[default]
+    Vmm,
+    /// This machine's kernel, over a FUSE device that is mounted already.
+    Kernel,
 }
 
 /// How a server process is fenced in, besides seccomp.
@@ -145,7 +161,7 @@ impl Error {
     }
 }
 
-/// Serves until the VMM hangs up. Standard input is the socket that the VMM connects to.
+/// Serves until the VMM hangs up, or the file system is unmounted. See [`Asker`] for what standard input is.
 ///
 /// Writes one line to standard output when the fences stand, so that the supervisor can try another when they don't.
 pub fn serve(args: &ShareArgs) -> Result<(), Error> {
@@ -172,10 +188,10 @@ pub fn serve(args: &ShareArgs) -> Result<(), Error> {
     };
     if args.read_only {
         let fs = PassthroughFsRo::new(config).map_err(opened)?;
-        run(Guard { fs, hidden, echo }, listener)
+        run(Guard { fs, hidden, echo }, args.asker, listener)
     } else {
         let fs = PassthroughFs::new(config).map_err(opened)?;
-        run(Guard { fs, hidden, echo }, listener)
+        run(Guard { fs, hidden, echo }, args.asker, listener)
     }
 }
 
@@ -237,12 +253,14 @@ fn follow_outer(alive: &OwnedFd) -> Result<(), Error> {
     }
 }
 
+/// Standard input, in the form in which virtiofsd carries it into its namespaces.
 fn listener() -> Result<Listener, Error> {
-    let socket = io::stdin()
-        .as_fd()
-        .try_clone_to_owned()
-        .map_err(Error::server)?;
-    Ok(Listener::from(UnixListener::from(socket)))
+    Ok(Listener::from(UnixListener::from(stdin()?)))
+}
+
+fn stdin() -> Result<OwnedFd, Error> {
+    let stdin = io::stdin();
+    stdin.as_fd().try_clone_to_owned().map_err(Error::server)
 }
 
 fn confine_files(args: &ShareArgs, root: &str) -> Result<Enforced, confine::Error> {
@@ -328,10 +346,13 @@ fn announce() -> io::Result<()> {
     io::stdout().flush()
 }
 
-fn run<F>(fs: Guard<F>, mut listener: Listener) -> Result<(), Error>
+fn run<F>(fs: Guard<F>, asker: Asker, mut listener: Listener) -> Result<(), Error>
 where
     F: FileSystem<Inode = u64> + SerializableFileSystem + Send + Sync + 'static,
 {
+    if asker == Asker::Kernel {
+        return device::serve(fs, &stdin()?).map_err(Error::server);
+    }
     let backend = VhostUserFsBackendBuilder::default()
         .build(fs)
         .map_err(Error::server)?;

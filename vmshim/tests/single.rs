@@ -11,7 +11,7 @@ use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 
 use vmshim::helper::Role;
-use vmshim::share::{Fence, ShareArgs};
+use vmshim::share::{Asker, Fence, ShareArgs};
 use vmshim::spec::Caller;
 
 /// Its folder is not in the server's world, and the one that is there can't be changed.
@@ -30,6 +30,7 @@ fn the_server_of_a_file_finds_nothing_else() {
         hide: Vec::new(),
         caller: Caller::current(),
         fence: Fence::Namespace,
+        asker: Asker::Vmm,
     });
     let socket = UnixListener::bind(at("socket")).unwrap();
     let mut server = Command::new(env!("CARGO_BIN_EXE_vmshim-test-helper"))

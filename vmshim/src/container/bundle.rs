@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{Error, root_dir};
+use super::{Error, folders, root_dir};
 use crate::spec::{Share, Spec};
 
 /// Where the guest program is inside.
@@ -108,9 +108,6 @@ const READ_ONLY: [&str; 5] = [
 
 /// Writes the bundle's files to `dir` and returns it.
 pub fn write(spec: &Spec, dir: &Path) -> Result<PathBuf, Error> {
-    if let Some(share) = spec.shares.iter().find(|share| !share.hide.is_empty()) {
-        return Err(Error::Hide(share.host.clone()));
-    }
     let failed = || Error::doing("write the container's description");
     fs::create_dir_all(dir).map_err(failed())?;
     let init = dir.join("init");
@@ -177,14 +174,23 @@ fn mounts(spec: &Spec, init: &Path) -> Vec<Value> {
         kernel("/run", "tmpfs", &["nosuid", "nodev", "mode=755"]),
         bind(init, INIT, &["ro", "nosuid", "nodev"]),
     ];
-    mounts.extend(spec.shares.iter().map(share));
+    mounts.extend(
+        spec.shares
+            .iter()
+            .enumerate()
+            .map(|(n, one)| share(spec, n, one)),
+    );
     mounts
 }
 
-fn share(share: &Share) -> Value {
+fn share(spec: &Spec, n: usize, share: &Share) -> Value {
     let mode = if share.read_only { "ro" } else { "rw" };
+    let source = match folders::is_served(share) {
+        true => folders::place(&spec.runtime_dir, n),
+        false => share.host.clone(),
+    };
     bind(
-        &share.host,
+        &source,
         &share.guest.display().to_string(),
         &[mode, "nosuid", "nodev"],
     )

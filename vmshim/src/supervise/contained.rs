@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::child::Helper;
 use super::{Board, Error};
-use crate::container::{self, Caps, Group, Ids};
+use crate::container::{self, Caps, Group, Ids, Mounting, Unserved};
 use crate::spec::{Socket, Spec};
 
 /// How long a container may take to vanish once its first process has ended.
@@ -33,8 +33,11 @@ pub(super) struct Container {
 
 impl Container {
     /// Unpacks the template at the first start, and starts the container that `spec` asks for. Returns
-    /// its runtime's process, too, whose output is the guest's console.
-    pub(super) async fn start(spec: &Spec, board: &Arc<Board>) -> Result<(Helper, Self), Error> {
+    /// its runtime's process, too, whose output is the guest's console, and the folders for which it waits.
+    pub(super) async fn start(
+        spec: &Spec,
+        board: &Arc<Board>,
+    ) -> Result<(Helper, Self, Vec<Unserved>), Error> {
         let runtime = container::runtime()?;
         let ids = Ids::of(spec.caller)?;
         if !container::root_dir(&spec.state_dir).exists() {
@@ -62,6 +65,7 @@ impl Container {
         let group = cap(spec, &mut command, board)?;
         let failed = || Error::doing("make the container's user namespace");
         let lent = ids.lend(&mut command).map_err(failed())?;
+        let mounting = container::mount_in(&mut command, spec)?;
         let helper = Helper::start(command, board);
         if let Ok(Err(error)) = lent.join() {
             return Err(failed()(error));
@@ -70,7 +74,8 @@ impl Container {
             seat: Some(seat),
             _group: group,
         };
-        Ok((helper?, container))
+        let unserved = mounting.map_or_else(|| Ok(Vec::new()), Mounting::take);
+        Ok((helper?, container, unserved?))
     }
 
     /// Ends the container at once.

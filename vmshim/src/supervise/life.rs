@@ -77,11 +77,18 @@ pub(super) async fn live(spec: &Spec, board: &Arc<Board>) -> Result<(), Error> {
 
 /// A container from start to end.
 async fn contain(spec: &Spec, board: &Arc<Board>, ports: &Ports) -> Result<(), Error> {
-    let vmm = Vmm::contain(spec, board).await?;
-    let shares = Shares::none(spec);
+    let (mut vmm, unserved) = Vmm::contain(spec, board).await?;
+    let shares = match Shares::serve(spec, unserved, board).await {
+        Ok(shares) => shares,
+        Err(error) => {
+            vmm.kill().await;
+            return Err(error);
+        }
+    };
     let mut sandbox = Sandbox { shares, vmm };
     let outcome = sandbox.run(spec, Patience::USUAL.kvm, board, ports).await;
     sandbox.vmm.kill().await;
+    sandbox.shares.kill().await;
     outcome
 }
 

@@ -1,5 +1,7 @@
 //! The servers of shared folders.
 
+use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -9,36 +11,69 @@ use tokio::task::JoinSet;
 
 use super::child::Helper;
 use super::{Board, Error, watch};
+use crate::container::Unserved;
 use crate::guest::Session;
 use crate::helper::{self, Role};
-use crate::share::{Fence, ShareArgs};
+use crate::share::{Asker, Fence, ShareArgs};
 use crate::spec::{Share, Socket, Spec};
 
-/// One server for each shared folder, in the spec's order.
+/// The servers of shared folders.
+#[derive(Default)]
 pub(super) struct Shares {
-    servers: Vec<Helper>,
-    spec: Spec,
+    servers: Vec<Served>,
+}
+
+/// A folder and its server.
+struct Served {
+    share: Share,
+    server: Helper,
 }
 
 impl Shares {
-    /// Starts the servers and waits until each is fenced in.
+    /// Starts a server for each of the spec's folders and waits until each is fenced in.
     pub(super) async fn start(spec: &Spec, board: &Arc<Board>) -> Result<Self, Error> {
-        let mut shares = Self::none(spec);
+        let mut shares = Self::default();
         for (n, share) in spec.shares.iter().enumerate() {
-            check(share)?;
-            shares
-                .servers
-                .push(start_fenced(spec, n, share, board).await?);
+            let socket = spec.socket(Socket::Share(n));
+            let input = || {
+                // Bound here, so that the VMM finds it whenever it comes; a first attempt may have left its own.
+                let _ = std::fs::remove_file(&socket);
+                Ok(OwnedFd::from(UnixListener::bind(&socket)?))
+            };
+            shares.add(spec, share, Asker::Vmm, input, board).await?;
         }
         Ok(shares)
     }
 
-    /// No folder needs a server.
-    pub(super) fn none(spec: &Spec) -> Self {
-        Self {
-            servers: Vec::new(),
-            spec: spec.clone(),
+    /// The same for the folders that a container waits for.
+    pub(super) async fn serve(
+        spec: &Spec,
+        unserved: Vec<Unserved>,
+        board: &Arc<Board>,
+    ) -> Result<Self, Error> {
+        let mut shares = Self::default();
+        for Unserved { share, device } in unserved {
+            let input = || device.try_clone();
+            shares
+                .add(spec, &share, Asker::Kernel, input, board)
+                .await?;
         }
+        Ok(shares)
+    }
+
+    async fn add(
+        &mut self,
+        spec: &Spec,
+        share: &Share,
+        asker: Asker,
+        input: impl Fn() -> io::Result<OwnedFd>,
+        board: &Arc<Board>,
+    ) -> Result<(), Error> {
+        check(share)?;
+        let server = start_fenced(spec, share, asker, input, board).await?;
+        let share = share.clone();
+        self.servers.push(Served { share, server });
+        Ok(())
     }
 
     /// Completes when a server ends, with the reason. Never completes when there is none.
@@ -46,7 +81,7 @@ impl Shares {
         let mut waits: Vec<_> = self
             .servers
             .iter_mut()
-            .map(|server| Box::pin(server.wait()))
+            .map(|served| Box::pin(served.server.wait()))
             .collect();
         let ended = std::future::poll_fn(|cx| {
             let done = waits
@@ -56,16 +91,10 @@ impl Shares {
         })
         .await;
         drop(waits);
-        let said = match self.servers.get_mut(ended) {
-            Some(server) => server.last_words().await,
-            None => String::new(),
+        let (dir, said) = match self.servers.get_mut(ended) {
+            Some(Served { share, server }) => (share.host.clone(), server.last_words().await),
+            None => Default::default(),
         };
-        let dir = self
-            .spec
-            .shares
-            .get(ended)
-            .map(|share| share.host.clone())
-            .unwrap_or_default();
         Error::ShareEnded { dir, said }
     }
 
@@ -73,7 +102,7 @@ impl Shares {
     /// out: its kernel refuses what it would have to do to hear of it. So is a single file.
     pub(super) fn watch(&mut self, guest: &Session, board: &Arc<Board>) -> JoinSet<()> {
         let mut watches = JoinSet::new();
-        for (server, share) in self.servers.iter_mut().zip(&self.spec.shares) {
+        for Served { share, server } in &mut self.servers {
             if !share.read_only && !share.file {
                 let touched = server.process.stdout.take();
                 let (guest, board) = (guest.clone(), Arc::clone(board));
@@ -85,8 +114,8 @@ impl Shares {
 
     /// Ends all servers.
     pub(super) async fn kill(&mut self) {
-        for server in &mut self.servers {
-            server.kill().await;
+        for served in &mut self.servers {
+            served.server.kill().await;
         }
     }
 }
@@ -104,13 +133,15 @@ fn check(share: &Share) -> Result<(), Error> {
 /// Tries the stronger fence first. Containers and some distributions forbid it.
 async fn start_fenced(
     spec: &Spec,
-    n: usize,
     share: &Share,
+    asker: Asker,
+    input: impl Fn() -> io::Result<OwnedFd>,
     board: &Arc<Board>,
 ) -> Result<Helper, Error> {
     let mut said = String::new();
     for fence in [Fence::Namespace, Fence::Landlock] {
-        let mut server = start(spec, n, share, fence, board)?;
+        let input = input().map_err(Error::doing("serve a shared folder"))?;
+        let mut server = start(spec, share, (fence, asker), input, board)?;
         if is_ready(&mut server).await {
             return Ok(server);
         }
@@ -124,9 +155,9 @@ async fn start_fenced(
 
 fn start(
     spec: &Spec,
-    n: usize,
     share: &Share,
-    fence: Fence,
+    (fence, asker): (Fence, Asker),
+    input: OwnedFd,
     board: &Arc<Board>,
 ) -> Result<Helper, Error> {
     let role = Role::Share(ShareArgs {
@@ -141,16 +172,11 @@ fn start(
         hide: share.hide.clone(),
         caller: spec.caller,
         fence,
+        asker,
     });
-    let failed = || Error::doing("serve a shared folder");
-    let path = spec.socket(Socket::Share(n));
-    // Bound here, so that the VMM finds it whenever it comes; a first attempt may have left its own.
-    let _ = std::fs::remove_file(&path);
-    let socket = UnixListener::bind(&path).map_err(failed())?;
-    let mut command = helper::command(&spec.helper_command, &role).map_err(failed())?;
-    command
-        .stdin(Stdio::from(std::os::fd::OwnedFd::from(socket)))
-        .stdout(Stdio::piped());
+    let command = helper::command(&spec.helper_command, &role);
+    let mut command = command.map_err(Error::doing("serve a shared folder"))?;
+    command.stdin(input).stdout(Stdio::piped());
     Helper::start(command, board)
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::child::Helper;
 use super::contained::Container;
 use super::{Board, Error, console};
+use crate::container::Unserved;
 use crate::engine::{Accel, Engine, Machine};
 use crate::helper::{self, Role, VmmArgs};
 use crate::spec::Spec;
@@ -45,10 +46,14 @@ impl Vmm {
         ))
     }
 
-    /// Starts a container in the machine's place.
-    pub(super) async fn contain(spec: &Spec, board: &Arc<Board>) -> Result<Self, Error> {
-        let (helper, container) = Container::start(spec, board).await?;
-        Ok(Self::watched(helper, spec, Some(container), board))
+    /// Starts a container in the machine's place. It waits for the folders that are returned.
+    pub(super) async fn contain(
+        spec: &Spec,
+        board: &Arc<Board>,
+    ) -> Result<(Self, Vec<Unserved>), Error> {
+        let (helper, container, unserved) = Container::start(spec, board).await?;
+        let vmm = Self::watched(helper, spec, Some(container), board);
+        Ok((vmm, unserved))
     }
 
     fn watched(

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 /// the host", and what a program inside hears of by inotify(7) is only what the guest's own kernel does. So the guest's
 /// init makes the kernel do it, as this group, and the server does not: it answers with what is there.
 ///
-/// No account has it: distributions give out numbers below 2³¹.
-pub const PRETENCE: u32 = 0xfffe_5a0b;
+/// No account has it: numbers from 65000 to 65533 are given to nobody (Debian Policy 9.2.2), and a container, which has
+/// 65536 of them, has this one too.
+pub const PRETENCE: u32 = 65_533;
 
 /// One file or folder that is not what it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
