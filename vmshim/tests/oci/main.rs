@@ -9,6 +9,7 @@
     reason = "clippy's leave for tests does not reach their helpers"
 )]
 
+mod hostile;
 mod image;
 mod registry;
 
@@ -18,6 +19,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
+use hostile::{Endless, Hostile};
 use image::{Layout, here, layers};
 use registry::{Flaky, Registry, SKOPEO, run};
 use tempfile::TempDir;
@@ -277,6 +279,35 @@ fn what_is_not_there_is_said_so() {
         assert!(error.to_string().contains(wanted), "{error}");
     }
     assert!(bench.cached().is_empty(), "{:?}", bench.cached());
+}
+
+/// Each is one sentence, and no more was read than such an answer may have, and what lies in the kernel's buffers.
+#[test]
+fn an_answer_without_end_is_not_waited_for() {
+    let bench = Bench::new();
+    for (endless, says) in [
+        (
+            Endless::Manifest,
+            "gave an answer that is too long to be one",
+        ),
+        (Endless::Refusal, "has no `"),
+        (Endless::Token, "gave an answer that is too long to be one"),
+        (Endless::TokenRefusal, "does not give out `"),
+        (Endless::BlobRefusal, "has no `"),
+    ] {
+        let registry = Hostile::start(endless);
+        let name = format!("{}/team/image:1", registry.address);
+        let error = bench.pull(&name, PullPolicy::Always).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains(says) && text.len() < 120,
+            "{endless:?}: {text}"
+        );
+        assert!(error.help().is_some(), "{endless:?}");
+        let sent = registry.sent.load(Ordering::SeqCst);
+        assert!(sent < 32 << 20, "{endless:?}: {sent} bytes were taken");
+    }
+    assert!(bench.cached().is_empty());
 }
 
 #[test]

@@ -5,14 +5,12 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use futures::StreamExt;
-use oci_client::client::{BlobResponse, Client, SizedStream};
+use reqwest::Response;
 use sha2::{Digest as _, Sha256};
 
-use super::Reference;
 use super::digest::{Digest, Verified, check_hash};
 use super::manifest::LARGEST_DOCUMENT;
-use super::registry::{Error, Meter, explain};
+use super::registry::{Answer, Error, Http, Meter};
 use crate::cache;
 
 /// Tries without any progress before giving up.
@@ -21,40 +19,30 @@ const TRIES: u32 = 4;
 /// Half the pause before the second try; it doubles from try to try.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// What to fetch, and from where. The client knows the credentials since it fetched the manifest.
+/// What to fetch, and from where.
 #[derive(Clone, Copy)]
 pub(super) struct Blob<'a> {
-    pub(super) client: &'a Client,
-    pub(super) reference: &'a Reference,
+    pub(super) http: &'a Http<'a>,
     pub(super) digest: &'a str,
 }
 
 impl Blob<'_> {
     /// Asks for the bytes from `offset` on, and says from where on the registry sends them: there, or 0.
-    async fn open(self, offset: u64) -> Result<(u64, SizedStream), Error> {
-        let reference = self.reference.inner();
-        let response = self
-            .client
-            .pull_blob_stream_partial(reference, self.digest, offset, None)
-            .await
-            .map_err(|answer| explain(self.reference, answer))?;
-        Ok(match response {
-            BlobResponse::Full(stream) => (0, stream),
-            BlobResponse::Partial(stream) => (offset, stream),
-        })
+    async fn open(self, offset: u64) -> Result<(u64, Response), Error> {
+        self.http.blob(self.digest, offset).await
     }
 
-    fn broken(self, error: io::Error) -> Error {
-        explain(self.reference, error.into())
+    fn broken(self, why: impl Into<Answer>) -> Error {
+        self.http.explain(why.into())
     }
 }
 
 /// A blob that is a document; the caller checks its digest.
 pub(super) async fn small(blob: Blob<'_>) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
-    let (_, mut stream) = blob.open(0).await?;
-    while let Some(chunk) = stream.next().await {
-        bytes.extend_from_slice(&chunk.map_err(|error| blob.broken(error))?);
+    let (_, mut response) = blob.open(0).await?;
+    while let Some(chunk) = response.chunk().await.map_err(|e| blob.broken(e))? {
+        bytes.extend_from_slice(&chunk);
         if length(&bytes) > LARGEST_DOCUMENT {
             return Err(Error::Size);
         }
@@ -142,12 +130,11 @@ impl<'a> Part<'a> {
 
     /// Fetches the rest, or as much of it as comes.
     async fn resume(&mut self, blob: Blob<'_>, meter: &Meter<'_>) -> Result<(), Error> {
-        let (from, mut stream) = blob.open(self.length).await?;
+        let (from, mut response) = blob.open(self.length).await?;
         if from == 0 {
             self.restart().map_err(cache_error(self.path))?;
         }
-        while let Some(chunk) = stream.next().await {
-            let chunk = chunk.map_err(|error| blob.broken(error))?;
+        while let Some(chunk) = response.chunk().await.map_err(|e| blob.broken(e))? {
             let count = length(&chunk);
             if self.length + count > self.size {
                 self.restart().map_err(cache_error(self.path))?;
@@ -161,7 +148,7 @@ impl<'a> Part<'a> {
             meter.add(count);
         }
         if self.length < self.size {
-            return Err(blob.broken(io::ErrorKind::UnexpectedEof.into()));
+            return Err(blob.broken(io::Error::from(io::ErrorKind::UnexpectedEof)));
         }
         Ok(())
     }

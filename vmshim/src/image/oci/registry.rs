@@ -1,9 +1,7 @@
 //! Pulls manifests and layers from a registry (OCI distribution specification).
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
 
-use oci_client::client::{Client, ClientConfig, ClientProtocol};
 use oci_client::secrets::RegistryAuth;
 
 use super::Reference;
@@ -15,11 +13,11 @@ use crate::cache::{self, Cache};
 use crate::progress::{Event, Progress};
 
 mod error;
+mod http;
 
+pub(super) use self::error::Answer;
 pub use self::error::Error;
-pub(super) use self::error::explain;
-
-use self::error::Said;
+pub(super) use self::http::Http;
 
 /// Layers that are fetched at the same time.
 const PARALLEL: usize = 4;
@@ -33,8 +31,7 @@ pub(crate) const KIND: &str = "layers";
 /// An image in a registry.
 pub(super) struct Remote<'a> {
     reference: &'a Reference,
-    auth: RegistryAuth,
-    client: Client,
+    http: Http<'a>,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -43,22 +40,7 @@ impl<'a> Remote<'a> {
     ///
     /// Must be called, used and dropped on a thread that runs no asynchronous code.
     pub(super) fn new(reference: &'a Reference, auth: RegistryAuth) -> Result<Self, Error> {
-        let registry = reference.registry().to_owned();
-        let protocol = match reference.is_loopback() {
-            true => ClientProtocol::Http,
-            false => ClientProtocol::Https,
-        };
-        let config = ClientConfig {
-            protocol,
-            connect_timeout: Some(Duration::from_secs(15)),
-            read_timeout: Some(Duration::from_secs(60)),
-            user_agent: concat!("sandbox/", env!("CARGO_PKG_VERSION")),
-            ..ClientConfig::default()
-        };
-        let client = Client::try_from(config).map_err(|source| Error::Answer {
-            registry,
-            source: Said::new(&source),
-        })?;
+        let http = Http::new(reference, auth)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -66,19 +48,18 @@ impl<'a> Remote<'a> {
             .map_err(Error::Start)?;
         Ok(Self {
             reference,
-            auth,
-            client,
+            http,
             runtime,
         })
     }
 
     /// This machine's manifest of the image.
     pub(super) fn manifest(&self) -> Result<Manifest, Error> {
-        let top = self.document(self.reference.inner())?;
+        let name = self.reference.digest().or(self.reference.tag());
+        let top = self.document(name.unwrap_or("latest"))?;
         let fetch = |descriptor: &Descriptor| {
             let digest = descriptor.digest().map_err(|e| self.bad(e))?;
-            let reference = self.reference.inner().clone_with_digest(digest.to_string());
-            self.document(&reference)
+            self.document(&digest.to_string())
         };
         manifest::resolve(top, |descriptor| {
             fetch(descriptor).map_err(Resolve::Registry)
@@ -189,28 +170,20 @@ impl<'a> Remote<'a> {
 
     fn blob<'b>(&'b self, descriptor: &'b Descriptor) -> download::Blob<'b> {
         download::Blob {
-            client: &self.client,
-            reference: self.reference,
+            http: &self.http,
             digest: &descriptor.digest,
         }
     }
 
-    fn document(&self, reference: &oci_client::Reference) -> Result<Vec<u8>, Error> {
+    fn document(&self, name: &str) -> Result<Vec<u8>, Error> {
         use oci_client::manifest as media;
-        let accepted = [
+        let forms = [
             media::OCI_IMAGE_INDEX_MEDIA_TYPE,
             media::OCI_IMAGE_MEDIA_TYPE,
             media::IMAGE_MANIFEST_LIST_MEDIA_TYPE,
             media::IMAGE_MANIFEST_MEDIA_TYPE,
         ];
-        let pull = self
-            .client
-            .pull_manifest_raw(reference, &self.auth, &accepted);
-        let (bytes, _) = self
-            .runtime
-            .block_on(pull)
-            .map_err(|answer| explain(self.reference, answer))?;
-        Ok(bytes.to_vec())
+        self.runtime.block_on(self.http.manifest(name, &forms))
     }
 
     fn bad(&self, source: impl Into<manifest::Error>) -> Error {

@@ -1,6 +1,6 @@
 //! What can go wrong with a registry, and what a person can do about it.
 
-use oci_client::errors::OciDistributionError as Answer;
+use oci_client::errors::{OciEnvelope, OciErrorCode as Code};
 
 use super::super::digest::Mismatch;
 use super::super::{Reference, manifest};
@@ -49,6 +49,12 @@ pub enum Error {
         #[source]
         source: Said,
     },
+    /// An answer without an end, or with one too far away.
+    #[error("the registry `{registry}` gave an answer that is too long to be one")]
+    Long {
+        /// The registry's name.
+        registry: String,
+    },
     /// Content that is not what its digest promised.
     #[error("the registry sent damaged content")]
     Mismatch(#[from] Mismatch),
@@ -86,7 +92,7 @@ impl Error {
             Self::Busy { registry } => {
                 format!("wait a while, or run `docker login {registry}` for a larger allowance")
             }
-            Self::Mismatch(_) | Self::Size => {
+            Self::Mismatch(_) | Self::Size | Self::Long { .. } => {
                 "try again; if it stays so, the registry or a proxy before it is broken".to_owned()
             }
             Self::Cache(error) => return error.help(),
@@ -106,11 +112,11 @@ pub struct Said {
 }
 
 impl Said {
-    pub(super) fn new(answer: &Answer) -> Self {
+    fn new(answer: &Answer) -> Self {
         let passing = match answer {
-            Answer::ServerError { code, .. } => *code >= 500,
-            Answer::RequestError(_) | Answer::IoError(_) => true,
-            _ => false,
+            Answer::Status { code, .. } => *code >= 500,
+            Answer::None(_) | Answer::Cut(_) => true,
+            Answer::Address | Answer::Long | Answer::Token | Answer::Refused => false,
         };
         // The library's error for a failed request names its cause only as its source.
         let mut text = answer.to_string();
@@ -127,29 +133,67 @@ impl Said {
     }
 }
 
+/// What came in place of what was asked for.
+#[derive(Debug, thiserror::Error)]
+pub(in super::super) enum Answer {
+    /// Nothing could be asked.
+    #[error("its name is no address")]
+    Address,
+    /// Nothing, or not all of it.
+    #[error(transparent)]
+    None(#[from] reqwest::Error),
+    /// Less than was promised.
+    #[error(transparent)]
+    Cut(#[from] std::io::Error),
+    /// More than such an answer has.
+    #[error("it is longer than any such answer")]
+    Long,
+    /// An error, with the beginning of what it says.
+    #[error("status {code}: {}", String::from_utf8_lossy(body))]
+    Status {
+        /// The HTTP status.
+        code: u16,
+        /// The beginning of the body.
+        body: Vec<u8>,
+    },
+    /// Nothing that is or leads to a token.
+    #[error("it asks for a token and gives none that can be used")]
+    Token,
+    /// No token for us.
+    #[error("it gives no token")]
+    Refused,
+}
+
 /// Tells whose fault a failed request is.
-pub(in super::super) fn explain(reference: &Reference, answer: Answer) -> Error {
-    use oci_client::errors::OciErrorCode as Code;
+pub(super) fn explain(reference: &Reference, answer: Answer) -> Error {
     let registry = reference.registry().to_owned();
     let image = reference.to_string();
     let source = Said::new(&answer);
     match answer {
-        Answer::RequestError(_) | Answer::IoError(_) => Error::Unreachable { registry, source },
-        Answer::UnauthorizedError { .. } | Answer::AuthenticationFailure(_) => {
-            Error::Denied { registry, image }
+        Answer::None(_) | Answer::Cut(_) => Error::Unreachable { registry, source },
+        Answer::Long => Error::Long { registry },
+        Answer::Refused => Error::Denied { registry, image },
+        Answer::Address | Answer::Token => Error::Answer { registry, source },
+        Answer::Status { code, body } => {
+            let said = serde_json::from_slice::<OciEnvelope>(&body).ok();
+            let said = said.and_then(|said| said.errors.into_iter().next());
+            match (code, said.map(|error| error.code)) {
+                (401 | 403, _) | (_, Some(Code::Unauthorized | Code::Denied)) => {
+                    Error::Denied { registry, image }
+                }
+                (429, _) | (_, Some(Code::Toomanyrequests)) => Error::Busy { registry },
+                (404, _)
+                | (
+                    _,
+                    Some(
+                        Code::ManifestUnknown
+                        | Code::NameUnknown
+                        | Code::NotFound
+                        | Code::BlobUnknown,
+                    ),
+                ) => Error::NotFound { registry, image },
+                _ => Error::Answer { registry, source },
+            }
         }
-        Answer::ServerError { code: 429, .. } => Error::Busy { registry },
-        Answer::ServerError { code: 403, .. } => Error::Denied { registry, image },
-        Answer::ServerError { code: 404, .. } => Error::NotFound { registry, image },
-        Answer::ImageManifestNotFoundError(_) => Error::NotFound { registry, image },
-        Answer::RegistryError { envelope, .. } => match envelope.errors.first().map(|e| &e.code) {
-            Some(Code::Unauthorized | Code::Denied) => Error::Denied { registry, image },
-            Some(
-                Code::ManifestUnknown | Code::NameUnknown | Code::NotFound | Code::BlobUnknown,
-            ) => Error::NotFound { registry, image },
-            Some(Code::Toomanyrequests) => Error::Busy { registry },
-            _ => Error::Answer { registry, source },
-        },
-        _ => Error::Answer { registry, source },
     }
 }
