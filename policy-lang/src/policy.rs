@@ -11,7 +11,7 @@ use crate::{
     language::NetDefault,
     matcher::{Author, Decided, HostTable, NetRule, NetTable, View},
     model::Model,
-    rule::ListMark,
+    rule_id::ListMark,
     special,
 };
 use std::{borrow::Cow, cmp::Reverse, net::IpAddr};

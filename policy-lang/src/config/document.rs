@@ -1,6 +1,6 @@
 //! The file as a value.
 
-use super::{Error, comments::Note, read, write};
+use super::{Error, comments::Note};
 use crate::{
     Action, Net, Policy,
     language::{
@@ -12,7 +12,7 @@ use crate::{
     warning::{Warning, WarningKind},
 };
 use serde_json::value::RawValue;
-use std::{collections::HashSet, fmt, sync::Arc};
+use std::{collections::HashSet, sync::Arc};
 
 /// A `proxy-config.json`: known keys read, unknown keys kept as they are, all in the order written.
 ///
@@ -152,11 +152,6 @@ pub(super) struct Entry<T> {
 }
 
 impl Document {
-    /// Reads a file. Reports every error at once; `source_name` stands in errors and verdicts.
-    pub fn parse(text: &str, source_name: &str) -> Result<(Self, Vec<Warning>), Vec<Error>> {
-        read::document(text, source_name.into())
-    }
-
     pub(super) fn empty(source: Arc<str>, text: Arc<str>) -> Self {
         Self {
             source,
@@ -285,10 +280,4 @@ pub fn docker_default() -> Document {
         ..Document::empty("proxy-config.json".into(), "".into())
     };
     document.settled()
-}
-
-impl fmt::Display for Document {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write::document(self, f)
-    }
 }

@@ -3,7 +3,7 @@
 use super::{
     Problem,
     fields::{Field, Kind, Shape},
-    read::{RawMember, Reader},
+    reader::{RawMember, Reader},
 };
 use crate::language::{Spanned, nearest};
 use serde_json::value::RawValue;

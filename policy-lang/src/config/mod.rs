@@ -21,6 +21,7 @@ mod error;
 mod fields;
 mod object;
 mod read;
+mod reader;
 mod schema;
 mod write;
 

@@ -6,61 +6,34 @@ use super::{
     entry::{Entries, ListFile, Request, action, net_key, subject},
     entry_fields::Fields,
     fields::Kind,
-    object::{Object, deeper_than, type_name},
+    reader::{RawMember, Reader},
 };
 use crate::{
     Action, HostPattern, Net,
-    language::{Member, Set, Span, Spanned, Subject, file_name, set_name},
-    position::Lines,
+    language::{Member, Set, Spanned, Subject, file_name, set_name},
     warning::{Warning, WarningKind},
 };
 use serde_json::value::RawValue;
-use std::{collections::HashMap, hash::Hash, sync::Arc};
+use std::hash::Hash;
 
-/// Ten times a list of a million names.
-const MAX_BYTES: usize = 256 << 20;
-/// The file's own keys need three; the rest is for keys we do not know.
-const MAX_DEPTH: usize = 64;
-
-pub(super) fn document(
-    text: &str,
-    source: Arc<str>,
-) -> Result<(Document, Vec<Warning>), Vec<Error>> {
-    let mut reader = Reader {
-        text,
-        lines: Lines::of(text),
-        source,
-        errors: Vec::new(),
-        warnings: Vec::new(),
-    };
-    let document = reader.read();
-    match document {
-        Some(document) if reader.errors.is_empty() => Ok((document, reader.warnings)),
-        _ => {
-            reader.errors.sort_by_key(|error| error.at);
-            Err(reader.errors)
+impl Document {
+    /// Reads a file. Reports every error at once; `source_name` stands in errors and verdicts.
+    pub fn parse(text: &str, source_name: &str) -> Result<(Self, Vec<Warning>), Vec<Error>> {
+        let mut reader = Reader::new(text, source_name.into());
+        let document = reader.read();
+        match document {
+            Some(document) if reader.errors.is_empty() => Ok((document, reader.warnings)),
+            _ => {
+                reader.errors.sort_by_key(|error| error.at);
+                Err(reader.errors)
+            }
         }
     }
 }
 
-pub(super) struct Reader<'a> {
-    text: &'a str,
-    lines: Lines<'a>,
-    source: Arc<str>,
-    pub(super) errors: Vec<Error>,
-    warnings: Vec<Warning>,
-}
-
 impl<'a> Reader<'a> {
     fn read(&mut self) -> Option<Document> {
-        self.check_file()?;
-        let top = match serde_json::from_str::<&RawValue>(self.text) {
-            Ok(top) => top,
-            Err(error) => {
-                self.syntax_error(&error);
-                return None;
-            }
-        };
+        let top = self.whole()?;
         let top = self.object(top, "the file")?;
         let mut document = Document::empty(self.source.clone(), self.text.into());
         for member in top {
@@ -80,21 +53,6 @@ impl<'a> Reader<'a> {
             self.warn(0, WarningKind::NoPolicy);
         }
         Some(document)
-    }
-
-    fn check_file(&mut self) -> Option<()> {
-        let bytes = self.text.len();
-        if bytes > MAX_BYTES {
-            let limit = MAX_BYTES;
-            return self.fail(0, Problem::TooBig { bytes, limit });
-        }
-        if self.text.starts_with('\u{feff}') {
-            return self.fail(0, Problem::ByteOrderMark);
-        }
-        if let Some(offset) = deeper_than(self.text, MAX_DEPTH) {
-            return self.fail(offset, Problem::TooDeep { limit: MAX_DEPTH });
-        }
-        Some(())
     }
 
     /// Reads one known key into `document`.
@@ -149,21 +107,6 @@ impl<'a> Reader<'a> {
         self.parsed("policy", value, |text| {
             action(text).ok_or_else(|| Problem::UnknownAction { text: text.into() })
         })
-    }
-
-    /// A string with a meaning.
-    pub(super) fn parsed<T>(
-        &mut self,
-        key: &str,
-        value: &RawValue,
-        parse: impl Fn(&str) -> Result<T, Problem>,
-    ) -> Option<Spanned<T>> {
-        let text = self.string(value, key)?;
-        let span = self.span(value);
-        match parse(&text) {
-            Ok(value) => Some(Spanned { value, span }),
-            Err(problem) => self.fail(span.start, problem),
-        }
     }
 
     fn patterns(&mut self, key: Key, value: &'a RawValue) -> List<Subject> {
@@ -257,70 +200,6 @@ impl<'a> Reader<'a> {
         self.strings(key.name(), value, parse)
     }
 
-    pub(super) fn strings<T>(
-        &mut self,
-        key: &str,
-        value: &'a RawValue,
-        parse: impl Fn(&str) -> Result<T, Problem>,
-    ) -> List<T> {
-        let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(value.get()) else {
-            return self.wrong_type(value, key, "a list of strings");
-        };
-        let mut entries = Vec::with_capacity(items.len());
-        for item in items {
-            let Some(text) = self.string(item, key) else {
-                continue;
-            };
-            match parse(&text) {
-                Ok(value) => entries.push(Entry {
-                    value,
-                    text: text.into(),
-                    span: self.span(item),
-                }),
-                Err(problem) => {
-                    self.fail::<()>(self.offset(item), problem);
-                }
-            }
-        }
-        Some(entries)
-    }
-
-    fn string(&mut self, value: &RawValue, key: &str) -> Option<String> {
-        match serde_json::from_str(value.get()) {
-            Ok(text) => Some(text),
-            Err(_) => self.wrong_type(value, key, "a string"),
-        }
-    }
-
-    /// The members of an object, each with the offset of its key.
-    pub(super) fn object(&mut self, value: &'a RawValue, key: &str) -> Option<Vec<RawMember<'a>>> {
-        let Ok(Object(entries)) = serde_json::from_str(value.get()) else {
-            return self.wrong_type(value, key, "an object");
-        };
-        let mut members: Vec<RawMember<'_>> = Vec::with_capacity(entries.len());
-        let mut first_at: HashMap<String, usize> = HashMap::new();
-        // Between one value and the next stand a comma, the key and a colon.
-        let mut from = self.offset(value);
-        for (key, value) in entries {
-            let at = self.quote_after(from);
-            from = self.offset(value) + value.get().len();
-            match first_at.insert(key.clone(), at) {
-                Some(first) => {
-                    let first = self.lines.position(first);
-                    let key = key.into();
-                    self.fail::<()>(at, Problem::DuplicateKey { key, first });
-                }
-                None => members.push(RawMember { key, at, value }),
-            }
-        }
-        Some(members)
-    }
-
-    fn quote_after(&self, offset: usize) -> usize {
-        let rest = self.text.get(offset..).unwrap_or("");
-        offset + rest.find('"').unwrap_or(0)
-    }
-
     fn unknown(&mut self, member: RawMember<'_>, prefix: &str) -> Slot {
         // Editors put `$schema` there to know how to help.
         let schema = prefix.is_empty() && member.key == "$schema";
@@ -340,67 +219,6 @@ impl<'a> Reader<'a> {
             }
         }
     }
-
-    /// Where a borrowed value starts in the file: serde_json lends slices of its input.
-    pub(super) fn offset(&self, value: &RawValue) -> usize {
-        (value.get().as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize)
-    }
-
-    fn span(&self, value: &RawValue) -> Span {
-        let start = self.offset(value);
-        let end = start + value.get().len();
-        Span { start, end }
-    }
-
-    fn span_of_key(&self, member: &RawMember<'_>) -> Span {
-        let start = member.at;
-        let end = start + member.key.len() + 2;
-        Span { start, end }
-    }
-
-    pub(super) fn wrong_type<T>(
-        &mut self,
-        value: &RawValue,
-        key: &str,
-        wanted: &'static str,
-    ) -> Option<T> {
-        let problem = Problem::WrongType {
-            key: key.into(),
-            wanted,
-            found: type_name(value.get()),
-        };
-        self.fail(self.offset(value), problem)
-    }
-
-    fn syntax_error(&mut self, error: &serde_json::Error) {
-        let message = error.to_string();
-        let message = message.split(" at line ").next().unwrap_or(&message);
-        // serde_json counts bytes, and stays on the last one when the input ends.
-        let offset = match error.is_eof() {
-            true => self.text.len(),
-            false => self.lines.start_of(error.line()) + error.column().saturating_sub(1),
-        };
-        let message = message.replace("EOF while", "the file ends while").into();
-        self.fail::<()>(offset, Problem::Syntax { message });
-    }
-
-    pub(super) fn fail<T>(&mut self, offset: usize, problem: Problem) -> Option<T> {
-        self.errors.push(Error {
-            source_name: self.source.clone(),
-            at: self.lines.position(offset),
-            chars: 0,
-            problem,
-        });
-        None
-    }
-
-    fn warn(&mut self, offset: usize, kind: WarningKind) {
-        self.warnings.push(Warning {
-            source_name: self.source.clone(),
-            at: self.lines.position(offset),
-            kind,
-        });
-    }
 }
 
 fn unwrapped<T, U>(list: Vec<Entry<T>>, inner: impl Fn(T) -> U) -> Vec<Entry<U>> {
@@ -410,11 +228,4 @@ fn unwrapped<T, U>(list: Vec<Entry<T>>, inner: impl Fn(T) -> U) -> Vec<Entry<U>>
         span: entry.span,
     });
     entries.collect()
-}
-
-/// A key and its value in the file.
-pub(super) struct RawMember<'a> {
-    pub(super) key: String,
-    pub(super) at: usize,
-    pub(super) value: &'a RawValue,
 }

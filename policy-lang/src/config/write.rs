@@ -9,14 +9,16 @@ use serde_json::{Value, value::RawValue, value::to_raw_value};
 use std::fmt;
 
 /// Two spaces a level, a list's entries on lines of their own, unknown values exactly as they were.
-pub(super) fn document(document: &Document, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    object(f, "", &document.layout, |f, key| match key {
-        Key::Network => object(f, "  ", &document.network_layout, |f, key| {
-            value(document, key, "    ", f)
-        }),
-        key => value(document, key, "  ", f),
-    })?;
-    f.write_str("\n")
+impl fmt::Display for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        object(f, "", &self.layout, |f, key| match key {
+            Key::Network => object(f, "  ", &self.network_layout, |f, key| {
+                value(self, key, "    ", f)
+            }),
+            key => value(self, key, "  ", f),
+        })?;
+        f.write_str("\n")
+    }
 }
 
 fn value(document: &Document, key: Key, indent: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {

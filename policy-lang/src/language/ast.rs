@@ -1,6 +1,9 @@
 //! A file of the language as a value.
 
-use super::terms::{BudgetItem, InjectItem, LimitItem};
+use super::{
+    span::Spanned,
+    terms::{BudgetItem, InjectItem, LimitItem},
+};
 use crate::{Action, HostPattern, Net, PathPattern, RequestPath, Target};
 use std::sync::Arc;
 
@@ -32,31 +35,6 @@ pub(crate) struct Line {
     pub(crate) item: Option<Spanned<Item>>,
     /// What follows the `#`, without space at either end.
     pub(crate) comment: Option<Box<str>>,
-}
-
-/// A value and where it stands, in bytes. Equality looks at the value alone.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Spanned<T> {
-    pub(crate) value: T,
-    pub(crate) span: Span,
-}
-
-impl<T: PartialEq> PartialEq for Spanned<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.value == other.value
-    }
-}
-
-/// A range of bytes of the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Span {
-    pub(crate) start: usize,
-    pub(crate) end: usize,
-}
-
-impl Span {
-    /// Of what no place in the file says.
-    pub(crate) const NOWHERE: Self = Self { start: 0, end: 0 };
 }
 
 /// A statement.

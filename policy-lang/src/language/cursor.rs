@@ -2,7 +2,7 @@
 
 use super::{
     Error, Problem,
-    ast::{Span, Spanned},
+    span::{Span, Spanned},
     token,
 };
 use crate::position::Lines;

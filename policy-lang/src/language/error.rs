@@ -6,7 +6,7 @@ use crate::{
 };
 use std::sync::Arc;
 
-use super::set_name;
+use super::token::is_name;
 
 /// Why a file was refused. Displays as `source:line:column: problem`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -241,7 +241,7 @@ impl Problem {
                 _ => "end it with `\"` on the same line".into(),
             }),
             Self::BadName { name } => {
-                let bare = name.strip_prefix('$').and_then(|name| set_name(name).ok());
+                let bare = name.strip_prefix('$').filter(|name| is_name(name));
                 Some(match bare {
                     Some(name) => format!("write `{name}` here, and `${name}` where it is used"),
                     None => "use letters, digits, `-` and `_`".into(),

@@ -2,7 +2,14 @@
 
 mod lists;
 
-use super::{Error, Problem, ast::*, enforce::unenforceable, terms::InjectItem, value::nearest};
+use super::{
+    Error, Problem,
+    ast::*,
+    enforce::unenforceable,
+    span::{Span, Spanned},
+    terms::InjectItem,
+    value::nearest,
+};
 use crate::{
     Action, Effect, HostPattern, HostScope, Origin, Policy, Port, Position, Rule,
     matcher::Key,

@@ -20,18 +20,19 @@ mod cursor;
 mod enforce;
 mod error;
 mod gather;
+mod in_quotes;
 mod list;
 mod parse;
 mod parse_terms;
 mod print;
 mod remarks;
+mod span;
 mod terms;
 mod token;
 mod value;
+mod words;
 
-pub(crate) use ast::{
-    ExpectItem, Item, Line, Member, NetDefault, RuleItem, Set, Span, Spanned, Subject, Verb,
-};
+pub(crate) use ast::{ExpectItem, Item, Line, Member, NetDefault, RuleItem, Set, Subject, Verb};
 pub use ast::{File, RequestPattern};
 pub use error::{Error, Problem};
 pub(crate) use gather::Gatherer;
@@ -39,6 +40,7 @@ pub use gather::{FileKind, Load, Loader, Source, no_files};
 pub(crate) use list::listed_patterns;
 pub(crate) use parse_terms::{allowance_text, bytes_text, format, header, parameter, rate_text};
 pub(crate) use print::HostText;
+pub(crate) use span::{Span, Spanned};
 pub use terms::{Allowance, ByteBudget, Credential, Placement, Rate, SecretSource, Unit, Way};
 pub(crate) use terms::{BudgetItem, InjectItem, LimitItem};
 pub(crate) use value::{env_name, file_name, method, nearest, plain_text, set_name, url};

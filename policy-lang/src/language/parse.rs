@@ -4,8 +4,11 @@ use super::{
     Error, Problem,
     ast::*,
     cursor::{Cursor, Failure, Read},
-    parse_terms, token,
-    value::{file_name, method, nearest, plain_text, set_name},
+    parse_terms,
+    span::{Span, Spanned},
+    token,
+    value::{method, nearest, set_name},
+    words::{file, unexpected},
 };
 use crate::{Action, HostPattern, Net, PathPattern, Target};
 use std::sync::Arc;
@@ -247,27 +250,6 @@ fn set(cursor: &mut Cursor<'_>) -> Read<Set> {
     }
 }
 
-pub(super) fn file(cursor: &mut Cursor<'_>) -> Read<Spanned<Box<str>>> {
-    string(cursor, "the name of a file in quotes")?.check(|name| file_name(&name))
-}
-
-pub(super) fn string(cursor: &mut Cursor<'_>, wanted: &'static str) -> Read<Spanned<Box<str>>> {
-    match cursor.next(token::quoted) {
-        Some(text) => text.check(|text| plain_text(&text)),
-        None => match cursor.peek() {
-            Some(word) if !word.starts_with('"') => {
-                let word = cursor.word(wanted)?;
-                unexpected(word, wanted, &[])
-            }
-            _ => Err(cursor.missing(wanted)),
-        },
-    }
-}
-
-pub(super) fn pattern(cursor: &mut Cursor<'_>) -> Read<Spanned<HostPattern>> {
-    cursor.word("a host")?.check(HostPattern::parse)
-}
-
 fn expect(cursor: &mut Cursor<'_>) -> Read<ExpectItem> {
     let action = action(cursor.word("`allow` or `deny`")?)?;
     let first = cursor.word("a URL")?;
@@ -284,29 +266,5 @@ fn expect(cursor: &mut Cursor<'_>) -> Read<ExpectItem> {
         method,
         url,
         target,
-    })
-}
-
-pub(super) fn keyword(
-    cursor: &mut Cursor<'_>,
-    wanted: &'static str,
-    shown: &'static str,
-) -> Read<()> {
-    let word = cursor.word(shown)?;
-    match word.value == wanted {
-        true => Ok(()),
-        false => unexpected(word, shown, &[wanted]),
-    }
-}
-
-pub(super) fn unexpected<T>(
-    word: Spanned<&str>,
-    wanted: &'static str,
-    known: &[&'static str],
-) -> Read<T> {
-    word.fail(|word| Problem::Unexpected {
-        near: nearest(word, known),
-        word: word.into(),
-        wanted,
     })
 }

@@ -2,12 +2,12 @@
 
 use super::{
     Problem,
-    ast::Spanned,
     cursor::{Cursor, Read},
-    parse::{file, keyword, pattern, string, unexpected},
+    span::Spanned,
     terms::*,
     token,
     value::env_name,
+    words::{file, keyword, pattern, string, unexpected},
 };
 use crate::PathPattern;
 

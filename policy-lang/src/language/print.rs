@@ -1,6 +1,6 @@
 //! From statements to their one canonical form.
 
-use super::ast::*;
+use super::{ast::*, in_quotes::InQuotes};
 use crate::HostPattern;
 use std::fmt;
 
@@ -146,15 +146,5 @@ impl fmt::Display for ExpectItem {
             write!(f, "{method} ")?;
         }
         f.write_str(&self.url.value)
-    }
-}
-
-/// Text as a quoted word of the grammar.
-pub(super) struct InQuotes<'a>(pub(super) &'a str);
-
-impl fmt::Display for InQuotes<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.0.replace('\\', r"\\").replace('"', "\\\"");
-        write!(f, "\"{text}\"")
     }
 }

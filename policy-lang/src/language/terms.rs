@@ -1,6 +1,6 @@
 //! What is said about admitted traffic beyond yes and no: how often, how much, and with which credential.
 
-use super::{ast::Spanned, print::InQuotes};
+use super::{in_quotes::InQuotes, span::Spanned};
 use crate::{HostPattern, PathPattern};
 use std::fmt;
 

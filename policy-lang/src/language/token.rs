@@ -35,6 +35,12 @@ pub(super) fn member(input: &str) -> IResult<&str, &str> {
         .parse(input)
 }
 
+/// Whether a set can be called that.
+pub(super) fn is_name(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    !text.is_empty() && text.bytes().all(plain)
+}
+
 /// The name of a set where it is defined: a word that also ends at `=`.
 pub(super) fn name(input: &str) -> IResult<&str, &str> {
     take_while1(|c: char| !c.is_ascii_whitespace() && !matches!(c, '=' | '{' | '#')).parse(input)

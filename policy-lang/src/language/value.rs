@@ -1,6 +1,6 @@
 //! The words of statements: what the language and `proxy-config.json` both check.
 
-use super::Problem;
+use super::{Problem, token::is_name};
 use crate::{Target, TargetError};
 
 /// A method in upper case. RFC 9110 §9.1 has other tokens too; nobody uses them, and lower case is a slip.
@@ -14,8 +14,7 @@ pub(crate) fn method(text: &str) -> Result<Box<str>, Problem> {
 
 /// The name of a set.
 pub(crate) fn set_name(text: &str) -> Result<Box<str>, Problem> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    match !text.is_empty() && text.bytes().all(plain) {
+    match is_name(text) {
         true => Ok(text.into()),
         false => Err(Problem::BadName { name: text.into() }),
     }

@@ -8,7 +8,7 @@ use super::{
     slot::{self, HostSlot},
     suffix::Key,
 };
-use crate::{Action, Host, HostPattern, HostScope, RequestPattern, RuleId, rule::ListMark};
+use crate::{Action, Host, HostPattern, HostScope, RequestPattern, RuleId, rule_id::ListMark};
 use std::{collections::HashMap, ops::ControlFlow};
 
 /// A rule that the table is built from.

@@ -8,7 +8,7 @@ use super::{
     slot::{HostSlot, Scope, View},
     suffix::Key,
 };
-use crate::{Action, Host, HostPattern, HostScope, Port, Rule, RuleId, Tier, rule::ListMark};
+use crate::{Action, Host, HostPattern, HostScope, Port, Rule, RuleId, Tier, rule_id::ListMark};
 use std::{borrow::Cow, collections::HashMap, net::IpAddr, ops::ControlFlow};
 
 /// The labels of the deepest name: 253 bytes of one-byte labels and dots.

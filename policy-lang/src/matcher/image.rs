@@ -6,7 +6,7 @@
 use super::{
     buckets::{Buckets, Entry, SLOTS},
     lines::{LineIndex, STRIDE},
-    listed::{ListedName, in_name},
+    listed_name::{ListedName, in_name},
     suffix::Key,
 };
 use crate::{

@@ -1,34 +1,18 @@
 //! The names of one list file.
 
 use super::{
-    buckets::{Buckets, Entry, Kind},
+    buckets::{Buckets, Entry},
     image::{Image, Rest},
     lines::LineIndex,
+    listed_name::{ListedName, in_name},
     suffix::Key,
 };
 use crate::{
-    Action, Effect, Host, HostName, HostPattern, HostScope, Origin, Position, Rule, rule::ListMark,
+    Action, Effect, Host, HostName, HostPattern, HostScope, Origin, Position, Rule,
+    rule_id::ListMark,
 };
 use sha2::{Digest as _, Sha256};
 use std::{borrow::Cow, ops::ControlFlow, sync::Arc};
-
-/// A canonical name in the text of a list.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ListedName {
-    /// Where it starts, in bytes.
-    pub(crate) offset: u32,
-    /// How long it is, in bytes.
-    pub(crate) len: u8,
-    pub(crate) kind: Kind,
-}
-
-impl ListedName {
-    /// The name itself.
-    pub(crate) fn of(self, text: &str) -> &str {
-        let start = self.offset as usize;
-        text.get(start..start + usize::from(self.len)).unwrap_or("")
-    }
-}
 
 /// The names of one list file, all for every port and every request.
 ///
@@ -225,15 +209,10 @@ fn name_at(text: &str, offset: usize) -> &str {
     rest.get(..end.unwrap_or(rest.len())).unwrap_or("")
 }
 
-/// Whether a byte can stand in a canonical name.
-#[inline]
-pub(super) fn in_name(byte: u8) -> bool {
-    byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.'
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::matcher::buckets::Kind;
 
     /// Texts that differ in one byte, wherever it is.
     #[test]
