@@ -28,10 +28,9 @@ mod upstream {
     use bytes::Bytes;
     use http::Method;
 
-    mod answer_error;
     mod head;
 
-    pub(crate) use answer_error::AnswerError;
+    pub(crate) use head::AnswerError;
 
     pub(crate) fn end(bytes: &[u8], from: usize) -> Result<Option<usize>, AnswerError> {
         head::end(bytes, from)

@@ -11,14 +11,16 @@ use tokio::time::{Instant, Sleep};
 
 use crate::cause::Cause;
 use crate::credentials::Scrubber;
+use crate::gate::Permit;
 use crate::headers::{self, Trailers};
+use crate::io::prefixed::Prefixed;
 use crate::load::Busy;
 use crate::record::Record;
-use crate::route::upgraded::Switched;
 use crate::stall::Stall;
 use crate::upstream::answer::OriginBody;
 use crate::upstream::body::Expecting;
 use crate::upstream::pool::Lease;
+use crate::upstream::stream::Stream;
 
 /// The body of any answer.
 pub(crate) enum Answer {
@@ -28,6 +30,14 @@ pub(crate) enum Answer {
     Origin(Box<OriginAnswer>),
     /// None: another protocol follows. Only over HTTP/1.
     Switched(Box<Switched>),
+}
+
+/// An upgrade that the origin has made and the client is still to hear of.
+pub(crate) struct Switched {
+    pub(crate) origin: Prefixed<Stream>,
+    pub(crate) permit: Option<Permit>,
+    pub(crate) record: Record,
+    pub(crate) _busy: Busy,
 }
 
 /// An origin's body on its way to the client.
@@ -112,7 +122,7 @@ impl OriginAnswer {
             return Ok(());
         };
         record.traffic().add_down(data.len());
-        record.traffic().within()
+        Ok(record.traffic().within()?)
     }
 
     /// What was held back, at the end.

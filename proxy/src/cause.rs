@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::audit::{Action, LOG_FULL, Stage};
+use crate::budgets::meter::Spent;
 use crate::credentials::CredentialError;
 use crate::gate::{Refusal, Ruling};
 use crate::http1::head::HeadError;
@@ -70,6 +71,12 @@ pub(crate) enum Cause {
     LogFull,
     /// A defect in the proxy.
     Internal(String),
+}
+
+impl From<Spent> for Cause {
+    fn from(Spent { rule, wait }: Spent) -> Self {
+        Self::Limited { rule, wait }
+    }
 }
 
 /// Why no connection came about.

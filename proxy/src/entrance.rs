@@ -12,9 +12,10 @@ use crate::appliance::{Member, Members};
 use crate::cause::Cause;
 use crate::context::Context;
 use crate::downstream::{self, Conn, First};
+use crate::panics::Panics;
 use crate::request::Scope;
 use crate::route;
-use crate::session::{Panics, Session};
+use crate::session::Session;
 use crate::stage::Stage;
 
 /// Pause after an accept failed for want of descriptors or memory.
@@ -108,7 +109,7 @@ impl Open {
         Self {
             context: context.clone(),
             count: context.recorder.metrics().connected(),
-            _panics: Panics(context.clone()),
+            _panics: Panics(context.recorder.clone()),
         }
     }
 }

@@ -11,7 +11,7 @@ use http::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Body as _;
 use tokio::sync::watch;
 
-use crate::answer::{Answer, Idle, OriginAnswer};
+use crate::answer::{Answer, Idle, OriginAnswer, Switched};
 use crate::audit::{Carriage, Stage};
 use crate::cause::Cause;
 use crate::context::Context;
@@ -24,12 +24,12 @@ use crate::http1::head::{self, HeadError};
 use crate::io::prefixed::Prefixed;
 use crate::load::Busy;
 use crate::pages;
-use crate::record::{Record, Traffic};
+use crate::record::Record;
 use crate::request::Asked;
-use crate::route::upgraded::Switched;
 use crate::session::Session;
 use crate::stall::Stall;
 use crate::terms;
+use crate::traffic::Traffic;
 use crate::upstream::answer::OriginBody;
 use crate::upstream::body::{Expect, Expecting, RequestBody};
 use crate::upstream::http1::AnswerError;
@@ -96,7 +96,7 @@ pub(crate) async fn answer(
         }),
         Err(cause) => {
             // A budget that ran out shows itself as a body that ends early.
-            let cause = record.traffic().within().err().unwrap_or(cause);
+            let cause = record.traffic().within().err().map_or(cause, Cause::from);
             record.failed(&cause);
             let denial = context.denial(&cause, Some(&asked.target));
             last(denial.into_response(format), version)

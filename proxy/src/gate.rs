@@ -14,6 +14,7 @@ use policy_lang::{Action, Carriage, Effect, Host, HostVerdict, Origin, Policy, R
 
 use crate::audit::RuleRef;
 use crate::budgets::Budgets;
+use crate::budgets::meter::Spent;
 use crate::live::{Live, Snapshot};
 use crate::local::Local;
 use crate::resolve::{self, ResolveError};
@@ -170,7 +171,7 @@ impl Gate {
         }
         // Before it is resolved: the question itself tells the name to whoever answers it.
         let counted = self.budgets.name(&snapshot.policy, target);
-        counted.map_err(|(rule, wait)| Refusal::Names {
+        counted.map_err(|Spent { rule, wait }| Refusal::Names {
             rule,
             wait,
             ruling: ruling(&snapshot, host.reason),

@@ -2,20 +2,18 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use jiff::Timestamp;
 use policy_lang::Target;
-use tokio::sync::Notify;
 
 use crate::audit::{Action, Carriage, Event, Kind, Log, RuleRef, Stage, clean};
-use crate::budgets::Meter;
 use crate::cause::Cause;
 use crate::gate::{Route, Ruling};
 use crate::metrics::{Counters, Metrics};
-use crate::session::Revocation;
+use crate::revocation::Revocation;
+use crate::traffic::Traffic;
 
 /// Longest method, URL and message in a line, in bytes.
 const MAX_METHOD: usize = 32;
@@ -154,106 +152,6 @@ impl Recorder {
     }
 }
 
-/// Bytes counted by whoever moves them.
-#[derive(Debug, Default)]
-pub(crate) struct Traffic {
-    up: AtomicU64,
-    down: AtomicU64,
-    sent: AtomicBool,
-    /// Only where a budget covers the target.
-    metered: OnceLock<Box<Metered>>,
-}
-
-/// The budgets that bytes are put on.
-#[derive(Debug, Default)]
-struct Metered {
-    meters: Mutex<Vec<Arc<Meter>>>,
-    spent: AtomicBool,
-    wake: Notify,
-}
-
-impl Traffic {
-    /// Bytes are put on the account of `meter` from now on.
-    pub(crate) fn meter(&self, meter: Arc<Meter>) {
-        let metered = self.metered.get_or_init(Box::default);
-        let mut meters = metered
-            .meters
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        meters.push(meter);
-    }
-
-    /// An error once more was used than a budget has.
-    pub(crate) fn within(&self) -> Result<(), Cause> {
-        let Some(metered) = self.metered.get() else {
-            return Ok(());
-        };
-        if !metered.spent.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        let meters = metered
-            .meters
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        meters.iter().try_for_each(|meter| meter.check(now))
-    }
-
-    /// Waits until more was used than a budget has.
-    pub(crate) async fn spent(&self) -> Cause {
-        let Some(metered) = self.metered.get() else {
-            return std::future::pending().await;
-        };
-        loop {
-            let woken = metered.wake.notified();
-            if let Err(cause) = self.within() {
-                return cause;
-            }
-            woken.await;
-        }
-    }
-
-    fn count(&self, up: usize, down: usize) {
-        if let Some(metered) = self.metered.get() {
-            let meters = metered
-                .meters
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            // All of them count, so not `all`.
-            let spent = meters.iter().filter(|meter| !meter.add(up, down)).count() > 0;
-            drop(meters);
-            if spent {
-                metered.spent.store(true, Ordering::Release);
-                metered.wake.notify_waiters();
-            }
-        }
-    }
-
-    /// Bytes towards the origin so far.
-    pub(crate) fn up(&self) -> u64 {
-        self.up.load(Ordering::Relaxed)
-    }
-
-    /// The request has been sent whole.
-    pub(crate) fn sent(&self) {
-        self.sent.store(true, Ordering::Release);
-    }
-
-    pub(crate) fn is_sent(&self) -> bool {
-        self.sent.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn add_up(&self, bytes: usize) {
-        self.up.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.count(bytes, 0);
-    }
-
-    pub(crate) fn add_down(&self, bytes: usize) {
-        self.down.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.count(0, bytes);
-    }
-}
-
 /// One request in progress.
 ///
 /// INVARIANT: the line is written exactly once: by [`Record::finish`], or by `Drop` when the task died or the client left.
@@ -368,8 +266,8 @@ impl Record {
         let Some(mut event) = self.event.take() else {
             return;
         };
-        event.bytes_up = self.traffic.up.load(Ordering::Relaxed);
-        event.bytes_down = self.traffic.down.load(Ordering::Relaxed);
+        event.bytes_up = self.traffic.up();
+        event.bytes_down = self.traffic.down();
         event.duration_ms = millis(self.began);
         self.recorder.write(event);
     }

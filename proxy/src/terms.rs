@@ -6,7 +6,7 @@ use policy_lang::{Injection, Target};
 
 use crate::cause::Cause;
 use crate::context::Context;
-use crate::record::Traffic;
+use crate::traffic::Traffic;
 
 /// Counts a request to `target` under the limit and the budgets that cover it, or says which is used up.
 pub(crate) fn charge(context: &Context, target: &Target, traffic: &Traffic) -> Result<(), Cause> {
@@ -19,7 +19,7 @@ pub(crate) fn charge(context: &Context, target: &Target, traffic: &Traffic) -> R
             wait,
         })?;
     }
-    context.budgets.charge(&snapshot.policy, target, traffic)
+    Ok(context.budgets.charge(&snapshot.policy, target, traffic)?)
 }
 
 /// The credentials that are to be set on requests to `target`.

@@ -110,7 +110,7 @@ fn spend(
         })?;
     }
     match injection.credential.budget {
-        Some(budget) => context.budgets.spend(&rule, budget, &record.traffic()),
+        Some(budget) => Ok(context.budgets.spend(&rule, budget, &record.traffic())?),
         None => Ok(()),
     }
 }

@@ -1,7 +1,5 @@
 //! Why a credential cannot be set.
 
-use super::secret::MAX_SECRET;
-
 /// Why a credential cannot be set. The request is then not sent at all. None of them holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CredentialError {
@@ -17,8 +15,8 @@ pub(crate) enum CredentialError {
     NoKeyring,
     #[error("it is empty")]
     Empty,
-    #[error("it is longer than {MAX_SECRET} bytes")]
-    TooLong,
+    #[error("it is longer than {0} bytes")]
+    TooLong(usize),
     #[error("it has characters that no header can hold")]
     BadBytes,
     #[error("`{0}` is not a header name")]

@@ -23,7 +23,7 @@ impl Secret {
             return Err(CredentialError::Empty);
         }
         if secret.len() > MAX_SECRET {
-            return Err(CredentialError::TooLong);
+            return Err(CredentialError::TooLong(MAX_SECRET));
         }
         match secret.chars().any(char::is_control) {
             true => Err(CredentialError::BadBytes),
@@ -50,7 +50,7 @@ mod tests {
             ("\n", Err(CredentialError::Empty)),
             ("a\r\nb", Err(CredentialError::BadBytes)),
             ("a\0", Err(CredentialError::BadBytes)),
-            (&long, Err(CredentialError::TooLong)),
+            (&long, Err(CredentialError::TooLong(MAX_SECRET))),
         ];
         for (text, expected) in rows {
             let got = Secret::new(text);

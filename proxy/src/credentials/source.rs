@@ -168,7 +168,10 @@ mod tests {
         std::fs::write(&path, "a\r\nb").unwrap();
         assert_eq!(files.secret(&name).unwrap_err(), CredentialError::BadBytes);
         std::fs::write(&path, "x".repeat(1 << 20)).unwrap();
-        assert_eq!(files.secret(&name).unwrap_err(), CredentialError::TooLong);
+        assert_eq!(
+            files.secret(&name).unwrap_err(),
+            CredentialError::TooLong(MAX_SECRET)
+        );
         std::fs::remove_file(&path).unwrap();
         assert_eq!(files.secret(&name).unwrap_err(), missing);
     }

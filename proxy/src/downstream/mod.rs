@@ -5,12 +5,13 @@
 //! both do so, [`answer`] the head of an answer (pure), [`mod@serve`] one exchange after the other.
 //!
 //! A connection carries another request only when the body of the last one was read to its end and the answer was sent
-//! whole. HTTP/2 is hyper's.
+//! whole. HTTP/2 is hyper's; [`mod@http2`] sets its limits and says when it ends.
 
 mod answer;
 mod body;
 mod conn;
 mod date;
+mod http2;
 mod link;
 mod serve;
 
@@ -19,4 +20,5 @@ mod readers;
 
 pub(crate) use body::{Broken, ClientBody};
 pub(crate) use conn::{Conn, First};
+pub(crate) use http2::http2;
 pub(crate) use serve::serve;

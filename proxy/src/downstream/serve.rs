@@ -12,11 +12,11 @@ use super::answer::{self, Asked};
 use super::body::ClientBody;
 use super::conn::{Asking, Conn};
 use super::link::Link;
-use crate::answer::Answer;
+use crate::answer::{Answer, Switched};
 use crate::exchange;
 use crate::http1::head::{Head, HeadError};
 use crate::http1::sending::{Length, Sending};
-use crate::route::upgraded::{self, Switched};
+use crate::route::upgraded;
 use crate::seldom::Seldom;
 use crate::session::Session;
 use crate::stage::Stage;
@@ -101,7 +101,10 @@ where
             let asked = Asked::new(&head);
             (asked, answered(session, link, head).await?)
         }
-        Err(error) => (Asked::NOTHING, session.refuse(error)),
+        Err(error) => {
+            let cause = session.malformed(error);
+            (Asked::NOTHING, exchange::refuse(&session.context, &cause))
+        }
     };
     if let Answer::Own(_) = response.body()
         && !link.end_body().await
@@ -127,8 +130,8 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let body = link.begin(head.body, head.expects());
-    if let Some(refusal) = session.stranger(&head.fields) {
-        return Some(refusal);
+    if let Some((context, cause)) = session.stranger(&head.fields) {
+        return Some(exchange::refuse(context, &cause));
     }
     let mut request = Request::new(body.map_or(ClientBody::None, ClientBody::Http1));
     *request.method_mut() = head.method;

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::splice::Splice;
-use crate::record::Traffic;
+use crate::traffic::Traffic;
 use crate::upstream::stream::Stream;
 
 /// One read. COST: lent from a pool of the thread only while bytes are on their way, so an idle tunnel holds none.

@@ -16,7 +16,7 @@ use crate::gate::Route;
 use crate::io::prefixed::Prefixed;
 use crate::record::Record;
 use crate::request::Scope;
-use crate::session::{self, Session};
+use crate::session::Session;
 use crate::stage::Stage;
 use crate::tls::client_hello::{ClientHello, ServerName, Sniff};
 use crate::tls::server::UNRECOGNIZED_NAME;
@@ -161,7 +161,7 @@ where
     };
     let permit = route.permits.first().cloned();
     let session = Session::new(context, scope, permit);
-    session::http2(Arc::new(session), client)
+    downstream::http2(Arc::new(session), client)
 }
 
 /// Requests inside the tunnel, all for its target.

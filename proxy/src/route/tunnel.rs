@@ -106,7 +106,7 @@ pub(crate) async fn carry<C, O>(
             Err(error) if error.kind() == std::io::ErrorKind::TimedOut => Cause::Stalled,
             Err(error) => Cause::Closed(error.to_string()),
         },
-        cause = traffic.spent() => cause,
+        spent = traffic.spent() => spent.into(),
         cause = interrupted(context, permit, bypass) => cause,
     };
     record.failed(&cause);

@@ -19,6 +19,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use super::certificate::{serial, valid};
+
 /// Common name of every authority. It must not vary: OpenSSL finds a certificate in a directory by the hash of
 /// its subject, so a constant subject makes the file name inside a guest predictable.
 pub const SUBJECT: &str = "Sandbox Proxy CA";
@@ -34,9 +36,6 @@ const DRAFT: &str = "tmp";
 
 /// Days an authority is valid: ten years. It dies with its sandbox long before.
 const VALID_DAYS: i64 = 3650;
-
-/// Days before now at which validity starts: a guest whose clock is slow must still accept what we sign.
-pub(crate) const BACKDATE_DAYS: i64 = 7;
 
 /// A loaded authority, able to sign.
 #[derive(Debug)]
@@ -189,8 +188,8 @@ fn self_signed(key: &KeyPair, now: Timestamp) -> Result<String, CaError> {
     params.distinguished_name = name;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    params.serial_number = Some(super::leaf::serial());
-    super::leaf::valid(&mut params, now, -BACKDATE_DAYS, VALID_DAYS);
+    params.serial_number = Some(serial());
+    valid(&mut params, now, VALID_DAYS);
     Ok(params.self_signed(key)?.pem())
 }
 

@@ -5,17 +5,18 @@ use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 use lru::LruCache;
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose, SanType, SerialNumber, date_time_ymd,
+    KeyUsagePurpose, SanType,
 };
 use rustls::crypto::aws_lc_rs::sign::any_ecdsa_type;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::{CertifiedKey, SigningKey};
 
-use super::ca::{Authority, BACKDATE_DAYS, CaError};
+use super::ca::{Authority, CaError};
+use super::certificate::{serial, valid};
 
 /// Leaves kept. COST: about 1 KiB each.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
@@ -120,7 +121,7 @@ fn params(host: &str, now: Timestamp) -> Result<CertificateParams, rcgen::Error>
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.serial_number = Some(serial());
-    valid(&mut params, now, -BACKDATE_DAYS, VALID_DAYS);
+    valid(&mut params, now, VALID_DAYS);
     Ok(params)
 }
 
@@ -141,44 +142,11 @@ fn names(host: &str) -> Result<Vec<SanType>, rcgen::Error> {
         .collect()
 }
 
-/// 127 random bits, positive (RFC 5280 §4.1.2.2 wants a positive number of at most 20 octets).
-pub(super) fn serial() -> SerialNumber {
-    let mut bytes = [0_u8; 16];
-    // A random source that fails would leave a constant serial; the time keeps it unique even then.
-    if aws_lc_rs::rand::fill(&mut bytes).is_err() {
-        bytes = Timestamp::now().as_nanosecond().to_be_bytes();
-    }
-    if let Some(first) = bytes.first_mut() {
-        *first = (*first & 0x7f) | 0x40;
-    }
-    SerialNumber::from_slice(&bytes)
-}
-
-/// Makes `params` valid for whole days (UTC) counted from the day of `now`.
-pub(super) fn valid(params: &mut CertificateParams, now: Timestamp, from: i64, to: i64) {
-    let midnight = |offset| {
-        let (year, month, day) = date(now, offset);
-        date_time_ymd(year, month, day)
-    };
-    params.not_before = midnight(from);
-    params.not_after = midnight(to);
-}
-
-fn date(now: Timestamp, offset: i64) -> (i32, u8, u8) {
-    let then = now
-        .checked_add(SignedDuration::from_hours(24 * offset))
-        .unwrap_or(Timestamp::MAX)
-        .to_zoned(TimeZone::UTC);
-    (
-        i32::from(then.year()),
-        then.month().unsigned_abs(),
-        then.day().unsigned_abs(),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, Instant};
+
+    use jiff::SignedDuration;
 
     use super::*;
     use crate::tls::ca;

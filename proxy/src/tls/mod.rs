@@ -2,6 +2,7 @@
 //! verified connection to an origin.
 
 pub mod ca;
+mod certificate;
 pub(crate) mod client_hello;
 pub(crate) mod leaf;
 pub(crate) mod server;

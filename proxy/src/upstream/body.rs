@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::downstream::{Broken, ClientBody};
 use crate::headers::{self, Trailers};
-use crate::record::Traffic;
+use crate::traffic::Traffic;
 
 /// Counted as it passes, its trailers filtered, and held back while the origin is asked whether it wants it.
 pub(crate) struct RequestBody {

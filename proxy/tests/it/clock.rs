@@ -10,6 +10,7 @@ const DATED: [&str; 5] = [
     "record.rs",
     "sources.rs",
     "tls/ca.rs",
+    "tls/certificate.rs",
     "tls/leaf.rs",
 ];
 

@@ -32,7 +32,8 @@ use super::CredentialError;
 use super::place;
 use super::scrub::Scrubber;
 use crate::cause::Cause;
-use crate::record::{Record, Traffic};
+use crate::record::Record;
+use crate::traffic::Traffic;
 use crate::upstream::body::RequestBody;
 
 pub use endpoint::Login;

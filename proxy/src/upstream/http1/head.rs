@@ -4,9 +4,8 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap};
 use http::{Method, StatusCode};
 
-use super::AnswerError;
-use crate::http1::decode::{Framing, is_bodiless};
-use crate::http1::fields::{Lines, connection_has, fields, is_text};
+use crate::http1::decode::{BadBody, Framing, is_bodiless};
+use crate::http1::fields::{BadField, Lines, MAX_FIELDS, connection_has, fields, is_text};
 use crate::http1::head::{self, HeadError, decimal};
 
 /// Longest head, status line and all fields.
@@ -23,6 +22,53 @@ pub(super) struct Head {
     pub(super) framing: Framing,
     /// Whether the origin means to answer again on the same connection.
     pub(super) persists: bool,
+}
+
+/// What is wrong with an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum AnswerError {
+    #[error("its head is larger than {MAX_BYTES} bytes")]
+    TooLarge,
+    #[error("it has more than {MAX_FIELDS} header fields")]
+    TooManyFields,
+    #[error("a line end is not CR LF, or a control character is in the head")]
+    BadByte,
+    #[error("the status line is not one of HTTP/1.0 or HTTP/1.1")]
+    StatusLine,
+    #[error("a header field is malformed")]
+    Field,
+    #[error("a header field is folded over two lines")]
+    Folded,
+    #[error("`Content-Length` must be one plain decimal number")]
+    ContentLength,
+    #[error("`Transfer-Encoding` must be exactly `chunked`, once, in HTTP/1.1")]
+    TransferEncoding,
+    #[error("`Content-Length` and `Transfer-Encoding` are both present")]
+    TwoLengths,
+    #[error("more than {0} interim answers came before the final one")]
+    Interim(u32),
+    #[error("its body is not correctly chunked")]
+    Chunk,
+}
+
+impl From<BadField> for AnswerError {
+    fn from(error: BadField) -> Self {
+        match error {
+            BadField::TooMany => Self::TooManyFields,
+            BadField::Folded => Self::Folded,
+            BadField::Malformed => Self::Field,
+            BadField::BadByte => Self::BadByte,
+        }
+    }
+}
+
+impl From<BadBody> for AnswerError {
+    fn from(error: BadBody) -> Self {
+        match error {
+            BadBody::Chunk => Self::Chunk,
+            BadBody::Field(error) => error.into(),
+        }
+    }
 }
 
 /// Where the head in `bytes` ends, if it does. `from` is how far an earlier call has looked.
@@ -102,7 +148,6 @@ fn framing(fields: &HeaderMap, is_11: bool) -> Result<Framing, AnswerError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http1::fields::MAX_FIELDS;
     use AnswerError::*;
 
     type Verdict = Result<(u16, Framing, bool), AnswerError>;

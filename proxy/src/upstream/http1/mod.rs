@@ -7,7 +7,6 @@
 //! A connection is used again only when its answer ended where it said it would, with nothing behind it, and the request
 //! was sent whole.
 
-mod answer_error;
 mod body;
 mod error;
 mod exchange;
@@ -19,9 +18,9 @@ mod wire;
 #[cfg(test)]
 mod readers;
 
-pub(crate) use answer_error::AnswerError;
 pub(crate) use body::Body;
 pub(crate) use error::Error;
 pub(crate) use exchange::exchange;
+pub(crate) use head::AnswerError;
 pub(crate) use request::Form;
 pub(crate) use wire::Wire;
