@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Files that may ask for the date: what they make of it is shown, or judged by the other side's clock, or held against
 /// a file's own date to tell whether an image of it is worth keeping.
-const DATED: [&str; 5] = [
+const DATED: [&str; 6] = [
     "downstream/date.rs",
     "record.rs",
     "sources.rs",
