@@ -3,6 +3,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,
+    clippy::indexing_slicing,
     reason = "clippy's leave for tests does not reach their helpers"
 )]
 
@@ -33,6 +34,7 @@ async fn a_workspace_is_shared_and_what_is_hidden_is_not() {
     both_sides(&client, &folder).await;
     host_edits_are_heard_of(&client, &folder).await;
     names_modes_and_links(&client, &folder).await;
+    large_files(&client, &folder).await;
     let [published] = status.published[..] else {
         panic!("{status:?}");
     };
@@ -68,6 +70,7 @@ async fn a_containers_workspace_is_shared_and_what_is_hidden_is_not() {
     both_sides(&client, &folder).await;
     host_edits_are_heard_of(&client, &folder).await;
     names_modes_and_links(&client, &folder).await;
+    large_files(&client, &folder).await;
     a_server_of_a_folder_is_killed(&mut sandbox, &folder).await;
 }
 
@@ -317,6 +320,23 @@ async fn both_sides(client: &Client, folder: &Path) {
     // Seen within the second that the guest may believe its cache: the file, and git's own.
     assert_eq!(ok(client, folder, "sleep 1.1; cat readme").await, "one\n");
     assert_eq!(ok(client, folder, status).await, "?? inside\n?? outside\n");
+}
+
+/// Files of more than one request, read and written whole on either side.
+async fn large_files(client: &Client, folder: &Path) {
+    let text: Vec<u8> = (0..3 << 20).flat_map(u32::to_le_bytes).collect();
+    fs::write(folder.join("large"), &text).unwrap();
+    let script = "cat large > copy && cmp large copy && dd if=copy of=slowly bs=777777 status=none && \
+         tail -c 1000000 copy > end && rm large";
+    ok(client, folder, script).await;
+    for (name, wanted) in [
+        ("copy", &text[..]),
+        ("slowly", &text),
+        ("end", &text[text.len() - 1_000_000..]),
+    ] {
+        assert!(fs::read(folder.join(name)).unwrap() == wanted, "{name}");
+    }
+    ok(client, folder, "rm copy slowly end").await;
 }
 
 /// Watches its working directory by inotify(7), and shows what it hears of and finds at that moment. Says `ready` when

@@ -33,10 +33,15 @@ const REQUEST: u64 = 0x1000;
 const ANSWER: u64 = REQUEST + MESSAGE as u64;
 const MEMORY: usize = 0x1000 + 2 * MESSAGE;
 
-/// Of `struct fuse_in_header` and `struct fuse_init_in` (linux/fuse.h), the offsets that are of interest.
+/// Of `struct fuse_in_header`, `fuse_init_in` and `fuse_read_in` (linux/fuse.h), the offsets that are of interest.
 const OPCODE: u64 = REQUEST + 4;
 const INIT_FLAGS_2: u64 = REQUEST + 40 + 16;
+const READ_SIZE: u64 = REQUEST + 40 + 16;
 const FUSE_INIT: u32 = 26;
+/// `FUSE_READ`, `FUSE_READDIR` and `FUSE_READDIRPLUS`.
+const READS: [u32; 3] = [15, 28, 44];
+/// `struct fuse_out_header`, in bytes.
+const ANSWER_HEAD: usize = 16;
 /// `FUSE_ALLOW_IDMAP`, in the upper word of the flags.
 const ALLOW_IDMAP: u32 = 1 << (40 - 32);
 
@@ -138,7 +143,7 @@ impl Seat {
     ) -> io::Result<usize> {
         let request = u32::try_from(length).map_err(io::Error::other)?;
         let request = Descriptor::new(REQUEST, request, NEXT, 1);
-        let answer = Descriptor::new(ANSWER, MESSAGE as u32, WRITE, 0);
+        let answer = Descriptor::new(ANSWER, self.room()?, WRITE, 0);
         self.turn = self.turn.wrapping_add(1);
         // Flags, number of requests so far, and the ring, whose places all say: the first descriptor.
         let available = [0, self.turn.to_le(), 0, 0];
@@ -156,6 +161,15 @@ impl Seat {
         server
             .handle_message(reader, writer, None::<&mut Backend>)
             .map_err(io::Error::other)
+    }
+
+    /// How long the answer may be. Over virtio the kernel gives as much room as it wants to read, and virtiofsd fills it.
+    fn room(&self) -> io::Result<u32> {
+        let room = match READS.contains(&self.word(OPCODE)?) {
+            true => ANSWER_HEAD.saturating_add(self.word(READ_SIZE)? as usize),
+            false => MESSAGE,
+        };
+        u32::try_from(room.min(MESSAGE)).map_err(io::Error::other)
     }
 
     fn send(&self, device: &OwnedFd, length: usize) -> io::Result<()> {
