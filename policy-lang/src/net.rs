@@ -133,7 +133,10 @@ mod tests {
             ("", None),
         ];
         for (text, expected) in rows {
-            let net = Net::parse(text).ok().map(|net| net.to_string());
+            let net = Net::parse(text).ok();
+            let length = expected.and_then(|net| net.split_once('/')?.1.parse().ok());
+            assert_eq!(net.as_ref().map(Net::prefix_len), length, "{text:?}");
+            let net = net.map(|net| net.to_string());
             assert_eq!(net.as_deref(), expected, "{text:?}");
         }
     }

@@ -201,8 +201,7 @@ impl PathPattern {
             .take_while(|segment| matches!(segment, Segment::Literal(_)))
             .count();
         let open = self.segments.last() == Some(&Segment::Rest);
-        let wild = self.segments.len() - leading;
-        std::cmp::Reverse((leading, !open, wild == 0, self.segments.len()))
+        std::cmp::Reverse((leading, !open, self.segments.len()))
     }
 }
 
@@ -378,7 +377,7 @@ mod tests {
     #[test]
     fn the_more_specific_path_comes_first() {
         let order = [
-            "/a/b/c", "/a/b/*", "/a/b/**", "/a/*/c", "/a/*", "/a/**", "/*", "/**",
+            "/a/b/c", "/a/b/*", "/a/b/**", "/a/*/c", "/a/*", "/a/*/**", "/a/**", "/*", "/**",
         ];
         let mut sorted: Vec<_> = order
             .iter()

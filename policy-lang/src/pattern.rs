@@ -4,7 +4,7 @@ use crate::{
     Host, HostError, HostName, Net, Port, PortError, Target, TargetError, Tier, quote::Quoted,
     target::split_port,
 };
-use std::fmt;
+use std::{cmp::Reverse, fmt};
 
 /// `h`, `h:port`, `*.d`, `*.d:port`, `*`, `*:port`, where `h` is a name or an address literal.
 ///
@@ -84,9 +84,9 @@ impl HostPattern {
     /// Smaller is more specific: the order of DESIGN §4, with narrower ranges of ports before wider.
     pub(crate) fn order(&self) -> impl Ord + use<> {
         let host = match &self.scope {
-            HostScope::Exact(_) => (0, 0),
-            HostScope::Below(name) => (1, usize::MAX - name.as_str().len()),
-            HostScope::Any => (2, 0),
+            HostScope::Exact(_) => (0, Reverse(0)),
+            HostScope::Below(name) => (1, Reverse(name.as_str().len())),
+            HostScope::Any => (2, Reverse(0)),
         };
         (host, width(self.ports))
     }
@@ -372,6 +372,7 @@ mod tests {
             ("a.test", "x.a.test:1", false),
             ("*.test", "a.b.test:1", true),
             ("*.test", "test:1", false),
+            ("*.test", "a.b.example:1", false),
             ("*.4", "1.2.3.4:1", false),
             ("*", "1.2.3.4:1", true),
             ("*:80-90", "a.test:79", false),
@@ -391,6 +392,8 @@ mod tests {
         let order = [
             "a.test:80",
             "a.test:80-81",
+            "a.test:8000-8010",
+            "a.test:1-9000",
             "a.test",
             "*.b.a.test",
             "*.a.test:80",

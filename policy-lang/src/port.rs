@@ -57,12 +57,6 @@ impl fmt::Display for Port {
     }
 }
 
-impl From<Port> for u16 {
-    fn from(port: Port) -> Self {
-        port.get()
-    }
-}
-
 /// Why a text is no port.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PortError {
