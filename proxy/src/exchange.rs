@@ -239,6 +239,7 @@ async fn exchange(
         target: asked.target.clone(),
         tls: asked.tls,
         protocol,
+        identity: scrub.as_ref().and_then(|scrub| scrub.identity()),
     };
     let (response, permit) = send(context, &route, &key, request, expect.as_ref(), record).await?;
     if let Some(expect) = &expect {

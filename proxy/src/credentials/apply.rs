@@ -83,7 +83,7 @@ pub(crate) async fn apply(
     if let Some(form) = form {
         put(request, &form, record);
     }
-    if scrubber.is_empty() {
+    if scrubber.identity().is_none() {
         return Ok(None);
     }
     // What is compressed cannot be looked through.

@@ -8,6 +8,7 @@
 mod apply;
 mod error;
 mod handed;
+mod identity;
 mod logins;
 mod oauth;
 mod place;
@@ -28,6 +29,7 @@ use crate::context::Context;
 
 pub(crate) use apply::apply;
 pub(crate) use error::CredentialError;
+pub(crate) use identity::Identity;
 pub(crate) use scrub::Scrubber;
 pub(crate) use strip::is_credential;
 

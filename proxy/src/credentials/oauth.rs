@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use super::CredentialError;
+use super::identity::Identity;
 use super::place::percent_encoded;
 use super::secret::Secret;
 use crate::audit::{Carriage, Stage};
@@ -209,6 +210,8 @@ async fn post(
         target: target.clone(),
         tls: true,
         protocol: Protocol::Http1,
+        // No connection on which the guest has spoken.
+        identity: Some(Identity::of(None, &form)),
     };
     let (response, _) = send(context, &route, &key, request, None, record).await?;
     let status = response.status();

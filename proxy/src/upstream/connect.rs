@@ -46,9 +46,20 @@ pub(crate) async fn connection(
     Box::pin(fresh(context, route, key, record)).await
 }
 
-/// A new connection to the target of `route`. COST: to be boxed by who calls it, so that the many requests on kept
-/// connections do not carry the state of a handshake.
+/// A new connection to the target of `route`, which later requests may share if its protocol can do that. COST: to be
+/// boxed by who calls it, so that the many requests on kept connections do not carry the state of a handshake.
 pub(crate) async fn fresh(
+    context: &Context,
+    route: &Route,
+    key: &Key,
+    record: &mut Record,
+) -> Result<Connection, Cause> {
+    let connection = open(context, route, key, record).await?;
+    context.pool.share(key, &connection);
+    Ok(connection)
+}
+
+async fn open(
     context: &Context,
     route: &Route,
     key: &Key,
@@ -95,13 +106,11 @@ pub(crate) async fn fresh(
             "it spoke before it was asked, or left".into(),
         ));
     }
-    let connection = Connection {
+    Ok(Connection {
         sender,
         permit,
         fresh: true,
-    };
-    context.pool.share(key, &connection);
-    Ok(connection)
+    })
 }
 
 /// Learns what the origin speaks by connecting to it; the connection then waits for the first request.
@@ -117,14 +126,12 @@ pub(crate) async fn protocol(
         target: route.target.clone(),
         tls: true,
         protocol: Protocol::Http2,
+        identity: None,
     };
-    let connection = Box::pin(fresh(context, route, &key, record)).await?;
+    let connection = Box::pin(open(context, route, &key, record)).await?;
     let protocol = connection.protocol();
     // A client that is then offered HTTP/1.1 only will look for it under that.
-    if let Sender::Http1(wire) = connection.sender {
-        let key = Key { protocol, ..key };
-        context.pool.give(key, wire, connection.permit);
-    }
+    context.pool.offer(Key { protocol, ..key }, connection);
     Ok(protocol)
 }
 

@@ -1,7 +1,7 @@
 //! Connections to origins that wait for the next request to the same target, or carry several at once.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hyper::client::conn::http2;
@@ -10,6 +10,7 @@ use policy_lang::Target;
 use super::body::RequestBody;
 use super::http1::Wire;
 use super::sender::{Protocol, Sender};
+use crate::credentials::Identity;
 use crate::gate::Permit;
 
 /// Idle HTTP/1 connections kept for one target, and for all together.
@@ -29,6 +30,19 @@ pub(crate) struct Key {
     pub(crate) tls: bool,
     /// The best protocol the client speaks, and so the best that was offered to the origin.
     pub(crate) protocol: Protocol,
+    /// Whose secrets are set on the requests: an origin may take a connection for who spoke on it first. None where
+    /// the proxy sets none.
+    pub(crate) identity: Option<Identity>,
+}
+
+impl Key {
+    /// The same for requests on which nothing is set.
+    fn anonymous(&self) -> Self {
+        Self {
+            identity: None,
+            ..self.clone()
+        }
+    }
 }
 
 /// An open connection to an origin, ready for a request.
@@ -67,6 +81,8 @@ struct Idle {
     wire: Wire,
     permit: Permit,
     since: Instant,
+    /// No request was on it yet, so it is nobody's.
+    unasked: bool,
 }
 
 impl Idle {
@@ -81,13 +97,22 @@ struct Shared {
     sender: http2::SendRequest<RequestBody>,
     permit: Permit,
     used: Instant,
+    /// See [`Idle::unasked`].
+    unasked: bool,
 }
 
 impl Pool {
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A connection for `key` whose permit `stands`. Of idle ones the most recently used comes first: it is the least
     /// likely to be stale.
     pub(crate) fn take(&self, key: &Key, stands: impl Fn(&Permit) -> bool) -> Option<Connection> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.lock();
+        if key.identity.is_some() {
+            kept.claim(key);
+        }
         if key.protocol == Protocol::Http2
             && let Some(connection) = kept.shared(key, &stands)
         {
@@ -98,17 +123,13 @@ impl Pool {
 
     /// Keeps a connection that has read its answer to the end. When the pool is full it is closed instead.
     pub(crate) fn give(&self, key: Key, wire: Wire, permit: Permit) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let full = kept.total >= MAX_TOTAL;
-        let waiting = kept.idle.entry(key).or_default();
-        if !full && waiting.len() < MAX_PER_TARGET {
-            waiting.push(Idle {
-                wire,
-                permit,
-                since: Instant::now(),
-            });
-            kept.total += 1;
-        }
+        let idle = Idle {
+            wire,
+            permit,
+            since: Instant::now(),
+            unasked: false,
+        };
+        self.lock().give(key, idle);
     }
 
     /// Lets others use `connection` at the same time, if its protocol can do that.
@@ -116,20 +137,30 @@ impl Pool {
         let Sender::Http2(sender) = &connection.sender else {
             return;
         };
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.shared.len() < MAX_SHARED {
-            let shared = Shared {
-                sender: sender.clone(),
-                permit: connection.permit.clone(),
-                used: Instant::now(),
-            };
-            kept.shared.insert(key.clone(), shared);
+        self.lock()
+            .share(key.clone(), sender, &connection.permit, false);
+    }
+
+    /// Keeps a connection on which nothing was asked yet, for whoever asks first.
+    pub(crate) fn offer(&self, key: Key, connection: Connection) {
+        let permit = connection.permit;
+        match connection.sender {
+            Sender::Http1(wire) => {
+                let idle = Idle {
+                    wire,
+                    permit,
+                    since: Instant::now(),
+                    unasked: true,
+                };
+                self.lock().give(key, idle);
+            }
+            Sender::Http2(sender) => self.lock().share(key, &sender, &permit, true),
         }
     }
 
     /// Closes connections that are old or whose permit no longer stands. Requests on a shared one finish first.
     pub(crate) fn sweep(&self, stands: impl Fn(&Permit) -> bool) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.lock();
         let kept = &mut *kept;
         kept.idle.retain(|_, waiting| {
             waiting.retain_mut(|idle| idle.is_usable(&stands));
@@ -143,6 +174,52 @@ impl Pool {
 }
 
 impl Kept {
+    fn give(&mut self, key: Key, idle: Idle) {
+        let full = self.total >= MAX_TOTAL;
+        let waiting = self.idle.entry(key).or_default();
+        if !full && waiting.len() < MAX_PER_TARGET {
+            waiting.push(idle);
+            self.total += 1;
+        }
+    }
+
+    fn share(
+        &mut self,
+        key: Key,
+        sender: &http2::SendRequest<RequestBody>,
+        permit: &Permit,
+        unasked: bool,
+    ) {
+        if self.shared.len() < MAX_SHARED {
+            let shared = Shared {
+                sender: sender.clone(),
+                permit: permit.clone(),
+                used: Instant::now(),
+                unasked,
+            };
+            self.shared.insert(key, shared);
+        }
+    }
+
+    /// Makes a connection on which nothing was asked yet one for `key`, unless there is one.
+    fn claim(&mut self, key: &Key) {
+        let anonymous = key.anonymous();
+        let unasked = |shared: &Shared| shared.unasked;
+        if !self.shared.contains_key(key)
+            && self.shared.get(&anonymous).is_some_and(unasked)
+            && let Some(shared) = self.shared.remove(&anonymous)
+        {
+            self.shared.insert(key.clone(), shared);
+        }
+        if self.idle.get(key).is_none_or(Vec::is_empty)
+            && let Some(waiting) = self.idle.get_mut(&anonymous)
+            && let Some(at) = waiting.iter().rposition(|idle| idle.unasked)
+        {
+            let idle = waiting.remove(at);
+            self.idle.insert(key.clone(), vec![idle]);
+        }
+    }
+
     fn shared(&mut self, key: &Key, stands: impl Fn(&Permit) -> bool) -> Option<Connection> {
         let shared = self.shared.get_mut(key)?;
         if shared.sender.is_closed() || !stands(&shared.permit) {
@@ -150,6 +227,7 @@ impl Kept {
             return None;
         }
         shared.used = Instant::now();
+        shared.unasked = false;
         let sender = Sender::Http2(shared.sender.clone());
         Some(Connection {
             sender,

@@ -1,5 +1,7 @@
 //! Many policies in one process: a directory of them, a listener or a client for each.
 
+mod apart;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -16,6 +18,7 @@ use tokio::net::TcpListener;
 use crate::support::client::{self, Answer};
 use crate::support::dns::Dns;
 use crate::support::origin::ok;
+use crate::support::pki::Pki;
 use crate::support::{Canary, Reply, Tunnel, soon};
 
 /// An appliance with one door for clients and one for the policy `ci`.
@@ -26,6 +29,7 @@ struct House {
     ci: SocketAddr,
     alice: String,
     bob: String,
+    pki: Pki,
     _dns: Dns,
 }
 
@@ -59,6 +63,8 @@ impl House {
         }
         let mut options = Options::new("proxy", "", dir.path().join("ca"));
         options.dns = Some(dns.address);
+        let pki = Pki::new("test origins");
+        options.trust = Some(pki.write(dir.path()));
         options.log = Some(dir.path().join("log"));
         let doors = [Door::Clients, Door::Policy(name("ci"))];
         let plan = Plan {
@@ -80,6 +86,7 @@ impl House {
             ci: addresses[1],
             alice: basic("alice", &alice),
             bob: basic("bob", &bob),
+            pki,
             _dns: dns,
         }
     }
@@ -116,7 +123,14 @@ async fn try_ask(proxy: SocketAddr, host: &str, port: u16, fields: &str) -> Opti
     answer.map(|answer| answer.status)
 }
 
+/// The status and head that answer a CONNECT.
 async fn connect(proxy: SocketAddr, host: &str, port: u16, fields: &str) -> (u16, String) {
+    let (_, head) = begin(proxy, host, port, fields).await;
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), head)
+}
+
+/// A tunnel, behind the head that answers its CONNECT.
+async fn begin(proxy: SocketAddr, host: &str, port: u16, fields: &str) -> (Tunnel, String) {
     let request = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n{fields}\r\n");
     let mut tunnel = Tunnel {
         io: client::connect(proxy).await,
@@ -126,8 +140,7 @@ async fn connect(proxy: SocketAddr, host: &str, port: u16, fields: &str) -> (u16
     while !head.ends_with(b"\r\n\r\n") {
         head.extend(tunnel.exactly(1).await);
     }
-    let head = String::from_utf8(head).unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), head)
+    (tunnel, String::from_utf8(head).unwrap())
 }
 
 /// Each is under its own policy, by whichever way in; nobody else gets anything, and the origin hears of no password.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use proxy::credentials::{Handed, Handover};
 
 use crate::language::{CONFIG, world, write};
+use crate::support::client::client_config;
+use crate::support::h2;
 use crate::support::origin::ok;
 use crate::support::pki::Flaw;
 use crate::support::world::deny;
@@ -113,6 +115,58 @@ async fn a_credential_keeps_to_its_path() {
         let sent = origin.requests().remove(row);
         assert_eq!(sent.contains(SECRET), set, "{path}: {sent}");
         assert!(!sent.contains("mine\r\n"), "{path}: {sent}");
+    }
+}
+
+/// T9: a connection on which one secret was said carries no request with another or none. What was opened to learn the
+/// origin's protocol is nobody's yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_is_one_credentials() {
+    const ROTATED: &str = "canary/rotated-77aa";
+    // The path, what is in the file, and how many connections there were after it.
+    let rows = [
+        ("/mine/1", SECRET, 1),
+        ("/mine/2", SECRET, 1), // the control: the same secret, the same connection
+        ("/other/1", SECRET, 2),
+        ("/other/2", SECRET, 2),
+        ("/mine/3", SECRET, 2),
+        ("/mine/4", ROTATED, 3),
+        ("/mine/5", ROTATED, 3),
+        ("/other/3", ROTATED, 3),
+    ];
+    let both: &[&[u8]] = &[b"h2", b"http/1.1"];
+    for (alpn, origins) in [(&both[1..], both), (both, &both[1..]), (both, both)] {
+        let policy = "inject canary.test:PORT x-key from FILE on /mine/**\n";
+        let (world, ..) = secretive("").await;
+        let config = world.pki.server("canary.test", Flaw::None, origins);
+        let origin = h2::Origin::start(config, |_| http::Response::new(h2::full("hello"))).await;
+        let authority = format!("canary.test:{}", origin.address.port());
+        let policy = policy.replace("FILE", &secret_file(&world));
+        let policy = format!("allow {authority}\n{policy}").replace("canary.test:PORT", &authority);
+        std::fs::write(world.dir.path().join("team.policy"), policy).unwrap();
+        world.set(CONFIG);
+        for (path, secret, connections) in rows {
+            std::fs::write(world.dir.path().join("secret"), secret).unwrap();
+            let tunnel = world.connect(&authority).await.unwrap();
+            let config = client_config(&world.ca(), alpn);
+            let mut tls = tunnel.tls_with(config, "canary.test").await.unwrap();
+            let status = match tls.io.get_ref().1.alpn_protocol() {
+                Some(b"h2") => h2::Client::over(tls.io, &authority).await.get(path).await.0,
+                _ => tls.get(&authority, path).await.unwrap().status,
+            };
+            assert_eq!(status, 200, "{path}");
+            let sent = origin.requests.lock().unwrap().last().unwrap().3.clone();
+            let set = sent
+                .get("x-key")
+                .map(|value| value.to_str().unwrap().to_owned());
+            let expected = path.starts_with("/mine/").then_some(secret);
+            assert_eq!(set.as_deref(), expected, "{path}");
+            assert_eq!(
+                origin.connections(),
+                connections,
+                "{path} {alpn:?} {origins:?}"
+            );
+        }
     }
 }
 

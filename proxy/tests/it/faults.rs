@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use hickory_proto::op::ResponseCode;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+use crate::support::client::connect;
 use crate::support::dns::Zone;
 use crate::support::origin::ok;
 use crate::support::world::{config, deny};
-use crate::support::{Canary, Reply, Tunnel, World};
+use crate::support::{Canary, Reply, Tunnel, World, soon};
 
 async fn world(script: impl Fn(&str) -> Reply + Send + Sync + 'static) -> (World, Canary, String) {
     let canary = Canary::http(script).await;
@@ -63,7 +65,7 @@ async fn nobody_listens() {
     let port = canary.port();
     drop(canary);
     // The listener's task still holds the port; another one that is free stands in.
-    let free = tokio::net::TcpListener::bind("127.0.0.1:0")
+    let free = TcpListener::bind("127.0.0.1:0")
         .await
         .unwrap()
         .local_addr()
@@ -102,6 +104,69 @@ async fn a_dead_address_is_passed_over() {
         "{:?}",
         began.elapsed()
     );
+}
+
+/// Sockets at 127.0.0.1, .2 and .3 with one port. Whoever connects to the second hears nothing: its queue is full.
+async fn neighbours() -> (TcpListener, Silent, TcpListener) {
+    loop {
+        let live = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = live.local_addr().unwrap().port();
+        let silent = TcpSocket::new_v4().unwrap();
+        let free = silent.bind(([127, 0, 0, 2], port).into());
+        if let (Ok(()), Ok(other)) = (free, TcpListener::bind(("127.0.0.3", port)).await) {
+            return (live, Silent::new(silent).await, other);
+        }
+    }
+}
+
+/// A listener with room for one connection, and that connection.
+struct Silent {
+    _listener: TcpListener,
+    _held: TcpStream,
+}
+
+impl Silent {
+    async fn new(socket: TcpSocket) -> Self {
+        // Linux takes one connection more than the backlog, and drops each SYN that comes after (listen(2)).
+        let listener = socket.listen(0).unwrap();
+        let held = connect(listener.local_addr().unwrap()).await;
+        Self {
+            _listener: listener,
+            _held: held,
+        }
+    }
+}
+
+/// F8: an address that says nothing costs one head start (RFC 8305 §8), and who is tried next was judged.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_address_is_not_waited_for() {
+    const HEAD_START: Duration = Duration::from_millis(250);
+    // Judged or not: the proxy's own listener is what no rule opens. The control is the same without that guard.
+    for judged in [false, true] {
+        let (live, _silent, other) = neighbours().await;
+        let own = other.local_addr().unwrap();
+        let live = Canary::http_on(live, |_| ok("live"));
+        let other = Canary::http_on(other, |_| ok("other"));
+        let authority = format!("canary.test:{}", live.port());
+        let world = World::made(&deny(&[&authority]), |options| {
+            options.listeners.extend((!judged).then_some(own));
+        })
+        .await;
+        let addresses = ["127.0.0.2", "127.0.0.3", "127.0.0.1"];
+        world.dns.points("canary.test", &addresses);
+        let began = std::time::Instant::now();
+        let answer = world.get(&authority, "/").await;
+        let took = began.elapsed();
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(answer.body, if judged { "other" } else { "live" });
+        assert!(took >= HEAD_START, "the silent one was not tried: {took:?}");
+        assert!(took < proxy::Limits::default().connect / 2, "{took:?}");
+        let reached = [&live, &other].map(|canary| canary.seen().connections);
+        assert_eq!(reached, if judged { [0, 1] } else { [1, 0] });
+        let event = world.event("the line", |event| event.method == "GET").await;
+        let dialled = if judged { other.address } else { live.address };
+        assert_eq!(event.address, Some(dialled));
+    }
 }
 
 /// F3: an origin that never answers.
@@ -151,7 +216,7 @@ async fn a_client_that_leaves() {
     ] {
         let (world, canary, authority) = world(move |_| reply.clone()).await;
         let mut client = Tunnel {
-            io: crate::support::client::connect(world.address).await,
+            io: connect(world.address).await,
         };
         client
             .send(
@@ -239,7 +304,7 @@ async fn too_many_connections_are_turned_away() {
     let mut held = Vec::new();
     for _ in 0..2 {
         let mut client = Tunnel {
-            io: crate::support::client::connect(world.address).await,
+            io: connect(world.address).await,
         };
         client
             .send(
@@ -250,12 +315,12 @@ async fn too_many_connections_are_turned_away() {
         held.push(client);
     }
     let mut third = Tunnel {
-        io: crate::support::client::connect(world.address).await,
+        io: connect(world.address).await,
     };
     let answer = third.answer().await.unwrap();
     assert_eq!((answer.status, answer.reason()), (503, "busy"));
     drop(held);
-    crate::support::soon("room", async {
+    soon("room", async {
         while world
             .raw(format!(
                 "GET http://{authority}/ HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n"
@@ -272,7 +337,7 @@ async fn too_many_connections_are_turned_away() {
 async fn shutdown_drains() {
     let (world, canary, authority) = world(|_| Reply::Hang).await;
     let mut client = Tunnel {
-        io: crate::support::client::connect(world.address).await,
+        io: connect(world.address).await,
     };
     client
         .send(format!("GET http://{authority}/ HTTP/1.1\r\nHost: {authority}\r\n\r\n").as_bytes())
@@ -285,8 +350,6 @@ async fn shutdown_drains() {
         async move { proxy.shutdown().await }
     });
     drop(client);
-    crate::support::soon("the shutdown", shutdown)
-        .await
-        .unwrap();
+    soon("the shutdown", shutdown).await.unwrap();
     assert_eq!(world.proxy.counters().open_connections, 0);
 }

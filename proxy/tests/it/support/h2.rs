@@ -15,9 +15,10 @@ use hyper::client::conn::http2::SendRequest;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ServerConfig;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::client::TlsStream;
 
 use super::client::{Tunnel, client_config};
 use super::{World, soon};
@@ -153,9 +154,14 @@ impl Client {
             .tls_with(client_config(&world.ca(), alpn), host)
             .await
             .unwrap();
-        assert_eq!(tunnel.io.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+        Self::over(tunnel.io, authority).await
+    }
+
+    /// On a connection on which nothing but TLS was said.
+    pub(crate) async fn over(tls: TlsStream<TcpStream>, authority: &str) -> Self {
+        assert_eq!(tls.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
         let (sender, connection) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(tunnel.io))
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(tls))
                 .await
                 .unwrap();
         tokio::spawn(connection);

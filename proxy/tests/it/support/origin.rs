@@ -58,7 +58,15 @@ type Script = Arc<dyn Fn(&str) -> Reply + Send + Sync>;
 
 impl Canary {
     pub(crate) async fn http(script: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
-        Self::start(bound().await, None, Arc::new(script))
+        Self::http_on(bound().await, script)
+    }
+
+    /// On a socket that the test made.
+    pub(crate) fn http_on(
+        listener: TcpListener,
+        script: impl Fn(&str) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::start(listener, None, Arc::new(script))
     }
 
     pub(crate) async fn https(
