@@ -9,6 +9,7 @@ mod inspect;
 mod internal;
 mod legacy;
 mod ls;
+mod memory;
 mod metadata;
 mod network_log;
 mod network_proxy;

@@ -3,17 +3,19 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use proxy::Proxy;
 use proxy::appliance::Appliance;
+use proxy::{Proxy, Room};
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
 };
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::memory;
 use crate::report::{Failure, Outcome};
 
 /// With one policy, or with many.
+#[derive(Clone)]
 pub(super) enum Running {
     One(Arc<Proxy>),
     Many(Arc<Appliance>),
@@ -29,6 +31,8 @@ impl Running {
         let mut interrupt = watch(SignalKind::interrupt())?;
         let mut hangup = watch(SignalKind::hangup())?;
         tell(&[NotifyState::Ready]);
+        let watched = self.clone();
+        memory::watch(move |room| watched.set_room(room));
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
@@ -46,6 +50,13 @@ impl Running {
             Self::Many(appliance) => appliance.shutdown().await,
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn set_room(&self, room: Room) {
+        match self {
+            Self::One(proxy) => proxy.set_room(room),
+            Self::Many(appliance) => appliance.set_room(room),
+        }
     }
 
     async fn look(&self) {

@@ -67,6 +67,8 @@ pub(crate) enum Cause {
     Stalled,
     /// Too many connections.
     Busy,
+    /// Too little memory.
+    NoRoom,
     /// The log cannot be written.
     LogFull,
     /// A defect in the proxy.
@@ -239,6 +241,7 @@ impl Cause {
             ),
             Self::NoPolicy => (S::FORBIDDEN, "no-policy", Denied, Parse),
             Self::Busy => (S::SERVICE_UNAVAILABLE, "busy", Denied, Parse),
+            Self::NoRoom => (S::SERVICE_UNAVAILABLE, "memory", Denied, Parse),
             Self::LogFull => (S::SERVICE_UNAVAILABLE, LOG_FULL, Denied, Parse),
             Self::Internal(_) => (S::INTERNAL_SERVER_ERROR, "internal", Denied, Parse),
         };
@@ -269,6 +272,7 @@ impl Cause {
             | Self::FirstByte
             | Self::Stalled
             | Self::Busy
+            | Self::NoRoom
             | Self::LogFull => true,
             Self::Head(_)
             | Self::Target(_)
@@ -366,6 +370,7 @@ impl Cause {
             Self::ClientAbort => "the client went away".into(),
             Self::Stalled => "the body stood still for too long".into(),
             Self::Busy => "too many connections from this sandbox".into(),
+            Self::NoRoom => "the proxy's memory is full of what is under way".into(),
             Self::LogFull => {
                 "the request log cannot be written, and what cannot be recorded is not let through"
                     .into()

@@ -18,6 +18,7 @@ use crate::local::Local;
 use crate::options::Limits;
 use crate::rates::Rates;
 use crate::record::Recorder;
+use crate::room::{Crowd, Room};
 use crate::tls::leaf::Minter;
 use crate::tls::server::Acceptor;
 use crate::tls::upstream::Connector;
@@ -37,6 +38,7 @@ pub(crate) struct Context {
     pub(crate) gate: Gate,
     pub(crate) parents: Parents,
     pub(crate) pool: Arc<Pool>,
+    pub(crate) crowd: Arc<Crowd>,
     pub(crate) mirror: Mirror,
     pub(crate) rates: Rates,
     pub(crate) budgets: Arc<Budgets>,
@@ -87,6 +89,13 @@ impl Context {
     /// Lets go of what the policy now in force would not grant.
     pub(crate) fn sweep(&self) {
         self.pool.sweep(|permit| self.gate.stands(permit, false));
+    }
+
+    /// Lets go of connections to origins that only wait.
+    pub(crate) fn make_room(&self, room: Room) {
+        if room != Room::Ample {
+            self.pool.sweep(|_| false);
+        }
     }
 
     pub(crate) fn denial(&self, cause: &Cause, target: Option<&Target>) -> Denial {

@@ -87,13 +87,20 @@ fn spawn<I>(
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let open = Open::new(context);
-    context.tasks.spawn(async move {
-        let Open { context, count, .. } = &open;
-        let stage = match *count <= context.limits.connections as u64 {
-            true => first(conn),
-            false => Stage::last(turn_away(context.clone(), conn, Cause::Busy)),
-        };
-        stage.run().await;
+    context.crowd.join(|place| {
+        let serving = context.tasks.spawn(async move {
+            let (_place, Open { context, count, .. }) = (place, &open);
+            let refusal = match *count <= context.limits.connections as u64 {
+                true => context.crowd.is_full().then_some(Cause::NoRoom),
+                false => Some(Cause::Busy),
+            };
+            let stage = match refusal {
+                None => first(conn),
+                Some(cause) => Stage::last(turn_away(context.clone(), conn, cause)),
+            };
+            stage.run().await;
+        });
+        serving.abort_handle()
     });
 }
 

@@ -165,6 +165,9 @@ async fn exchange(
         check_stream(&request)?;
     }
     context.recorder.log().check().map_err(|_| Cause::LogFull)?;
+    if context.crowd.is_full() {
+        return Err(Cause::NoRoom);
+    }
     record.stage(Stage::Host);
     let path = request.uri().path_and_query();
     let path = path.map_or("/", PathAndQuery::as_str);

@@ -22,6 +22,7 @@ use crate::options::{Limits, Options};
 use crate::rates::Rates;
 use crate::record::Recorder;
 use crate::resolve::{self, Resolve};
+use crate::room::Crowd;
 use crate::tls::{ca, leaf::Minter, server::Acceptor, upstream, upstream::Connector};
 use crate::upstream::mirror::Mirror;
 use crate::upstream::parent::Parents;
@@ -38,6 +39,7 @@ pub(crate) struct Ground {
     roots: Arc<RootCertStore>,
     logins: Vec<Login>,
     login_store: Option<PathBuf>,
+    pub(crate) crowd: Arc<Crowd>,
 }
 
 impl Ground {
@@ -65,6 +67,7 @@ impl Ground {
             roots,
             logins: options.logins.clone(),
             login_store: options.login_store.clone(),
+            crowd: Arc::default(),
         };
         Ok((ground, warnings))
     }
@@ -93,6 +96,7 @@ impl Ground {
             local: self.local.clone(),
             parents: self.parents.clone(),
             pool: Arc::default(),
+            crowd: self.crowd.clone(),
             mirror: Mirror::default(),
             rates: Rates::default(),
             budgets,

@@ -18,6 +18,7 @@ use crate::ground::Ground;
 use crate::live::{Live, Look};
 use crate::metrics::Counters;
 use crate::options::Options;
+use crate::room::Room;
 use crate::watch;
 
 /// How often idle connections are swept and this machine's addresses are read again.
@@ -96,6 +97,12 @@ impl Proxy {
     /// Takes no more connections, lets requests finish for as long as [`crate::Limits::drain`] says, then drops the rest.
     pub async fn shutdown(&self) {
         self.context.end().await;
+    }
+
+    /// Tells how much memory there is for what clients ask. With [`Room::None`], to be told again as long as there is none.
+    pub fn set_room(&self, room: Room) {
+        self.context.make_room(room);
+        self.context.crowd.set(room);
     }
 
     /// Counts since the start.

@@ -62,13 +62,13 @@ fn status_as(proxy: SocketAddr, authority: &str, fields: &str) -> Option<u16> {
 }
 
 /// A proxy that is killed when the test is over.
-struct Appliance {
+pub(crate) struct Appliance {
     process: Child,
     said: BufReader<std::process::ChildStdout>,
 }
 
 impl Appliance {
-    fn start(mut command: Command) -> (Self, SocketAddr) {
+    pub(crate) fn start(mut command: Command) -> (Self, SocketAddr) {
         let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut said = BufReader::new(process.stdout.take().unwrap());
         let mut line = String::new();
@@ -78,8 +78,13 @@ impl Appliance {
         (Self { process, said }, address)
     }
 
+    /// Whether nobody and nothing has ended it.
+    pub(crate) fn lives(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_none()
+    }
+
     /// Asks it to end, and waits until it has.
-    fn end(mut self) {
+    pub(crate) fn end(mut self) {
         let pid = Pid::from_child(&self.process);
         kill_process(pid, Signal::TERM).unwrap();
         assert!(self.process.wait().unwrap().success());

@@ -27,6 +27,7 @@ use crate::exporter::{self, Reading};
 use crate::ground::Ground;
 use crate::live::Live;
 use crate::options::Options;
+use crate::room::Room;
 use crate::server::{HOUSEKEEPING, until_stopped};
 use crate::watch::{self, Directories};
 
@@ -171,6 +172,14 @@ impl Appliance {
             ending.spawn(async move { context.end().await });
         }
         ending.join_all().await;
+    }
+
+    /// Tells how much memory there is for what clients ask: see [`Proxy::set_room`](crate::Proxy::set_room).
+    pub fn set_room(&self, room: Room) {
+        for context in self.members.table().served.values() {
+            context.make_room(room);
+        }
+        self.ground.crowd.set(room);
     }
 
     /// The authority's certificate as PEM.

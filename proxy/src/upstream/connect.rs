@@ -1,5 +1,7 @@
 //! From a route to a connection that takes requests: a kept one, or a new one.
 
+use std::sync::Arc;
+
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -14,7 +16,8 @@ use crate::audit::Stage;
 use crate::cause::Cause;
 use crate::context::Context;
 use crate::gate::{Permit, Route};
-use crate::record::Record;
+use crate::panics::Panics;
+use crate::record::{Record, Recorder};
 
 /// Bytes of a request's body that wait to be written to one stream.
 const SEND_BUFFER: usize = 64 * 1024;
@@ -91,7 +94,7 @@ async fn open(
             Protocol::Http1 => {
                 Sender::Http1(Wire::new(Stream::Tls(Box::new(stream)), Form::Origin))
             }
-            Protocol::Http2 => over_http2(stream)
+            Protocol::Http2 => over_http2(stream, &context.recorder)
                 .await
                 .map_err(|error| Cause::Closed(error.to_string()))?,
         }
@@ -135,7 +138,7 @@ pub(crate) async fn protocol(
     Ok(protocol)
 }
 
-async fn over_http2<I>(io: I) -> hyper::Result<Sender>
+async fn over_http2<I>(io: I, recorder: &Arc<Recorder>) -> hyper::Result<Sender>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -147,6 +150,11 @@ where
         .max_send_buf_size(SEND_BUFFER)
         .handshake::<_, RequestBody>(TokioIo::new(io))
         .await?;
-    tokio::spawn(connection);
+    let panics = Panics(recorder.clone());
+    tokio::spawn(async move {
+        let _panics = panics;
+        // What went wrong with it, its requests record.
+        let _ = connection.await;
+    });
     Ok(Sender::Http2(sender))
 }

@@ -5,6 +5,7 @@ mod catalogue;
 mod first_run;
 mod full_disk;
 mod kills;
+mod memory;
 mod strace;
 mod versions;
 mod writer;
