@@ -6,11 +6,13 @@ use proxy::credentials::{Handed, Handover};
 
 use crate::language::{CONFIG, world, write};
 use crate::support::client::client_config;
+use crate::support::frames::{END_HEADERS, END_STREAM, HEADERS, Outcome, block, frame, preface};
 use crate::support::h2;
 use crate::support::origin::ok;
 use crate::support::pki::Flaw;
 use crate::support::world::deny;
 use crate::support::{Canary, Reply, World};
+use crate::threats::{Adapter, Rig};
 
 const SECRET: &str = "canary/secret-2f6c";
 
@@ -167,6 +169,70 @@ async fn a_connection_is_one_credentials() {
                 "{path} {alpn:?} {origins:?}"
             );
         }
+    }
+}
+
+/// K1 to K4, through every way in: over TLS exactly one secret in place of all that the client says of itself; over plain
+/// HTTP to the same host none.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_way_in_is_given_the_credential_or_none() {
+    let rig = Rig::new().await;
+    let file = secret_file(&rig.world);
+    for (inject, adapter) in [false, true]
+        .into_iter()
+        .flat_map(|inject| Adapter::ALL.map(|adapter| (inject, adapter)))
+    {
+        let authority = rig.authority(adapter);
+        let mut policy = format!("default deny\nallow {authority}\n");
+        // A credential for a port that speaks no TLS is an error: the plain ways have it on the other one.
+        if inject {
+            let secure = rig.authority(Adapter::Http1);
+            policy.push_str(&format!("inject {secure} x-key from {file}\n"));
+            if !adapter.is_tls() {
+                policy.push_str(&format!("allow {secure}\n"));
+            }
+        }
+        std::fs::write(rig.world.dir.path().join("team.policy"), policy).unwrap();
+        rig.world.set(CONFIG);
+        let before = rig.origin(adapter).requests().len();
+        let mut wire = rig.wire(adapter).await;
+        if adapter == Adapter::Http2 {
+            let fields = [
+                (":method", "GET"),
+                (":scheme", "https"),
+                (":authority", &authority),
+                (":path", "/"),
+                ("authorization", "mine"),
+                ("x-key", "mine"),
+                ("x-key", "mine"),
+                ("x_key", "mine"),
+                ("cookie", "mine"),
+            ];
+            let request = frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&fields));
+            wire.send(&[preface(), request].concat()).await;
+            assert_eq!(wire.outcome(1).await, Outcome::Status(200));
+        } else {
+            let head = "GET {at}/ HTTP/1.1\r\nHost: {host}\r\nAuthorization: mine\r\nX-Key: mine\r\nx-KEY: mine\r\nX_Key: mine\r\nCookie: mine\r\n\r\n";
+            wire.send(&rig.text(adapter, head)).await;
+            let answer = wire.answer().await.unwrap();
+            assert!(matches!(answer.status, 101 | 200), "{adapter:?} {answer:?}");
+        }
+        let sent = rig.origin(adapter).requests().split_off(before);
+        let [sent] = sent.as_slice() else {
+            panic!("{adapter:?} {sent:?}")
+        };
+        let set = inject && adapter.is_tls();
+        assert_eq!(
+            sent.matches(SECRET).count(),
+            usize::from(set),
+            "{adapter:?} {sent}"
+        );
+        // The control: where nothing is set, all that the client says arrives.
+        assert_eq!(
+            sent.matches("mine").count(),
+            if set { 0 } else { 5 },
+            "{adapter:?} {sent}"
+        );
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -11,15 +12,17 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 use tokio::sync::mpsc;
 
 use crate::support::client::{client_config, connect};
+use crate::support::frames::{END_HEADERS, END_STREAM, HEADERS, PING, block, frame, preface};
 use crate::support::origin::ok;
 use crate::support::world::{config, deny};
 use crate::support::{Canary, Reply, Tunnel, World, soon};
 use crate::threats::{Adapter, Rig};
 
-/// A connection whose reads panic after so many bytes.
+/// A connection whose reads panic after so many bytes, or once it is told to.
 struct Rigged {
     io: DuplexStream,
     left: usize,
+    now: Arc<AtomicBool>,
 }
 
 impl AsyncRead for Rigged {
@@ -28,7 +31,10 @@ impl AsyncRead for Rigged {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
-        assert!(self.left > 0, "injected");
+        assert!(
+            self.left > 0 && !self.now.load(Ordering::Relaxed),
+            "injected"
+        );
         let mut bytes = vec![0; self.left.min(buf.remaining())];
         let mut part = ReadBuf::new(&mut bytes);
         let polled = Pin::new(&mut self.io).poll_read(cx, &mut part);
@@ -114,7 +120,8 @@ async fn a_panic_ends_one_connection() {
     ];
     for (number, (said, left, when)) in rows.into_iter().enumerate() {
         let (near, far) = duplex(64 * 1024);
-        hand.send(Rigged { io: far, left }).await.unwrap();
+        let now = Arc::default();
+        hand.send(Rigged { io: far, left, now }).await.unwrap();
         let mut client = Tunnel { io: near };
         client.send(said.as_bytes()).await;
         client.rest().await;
@@ -142,6 +149,49 @@ async fn a_panic_ends_one_connection() {
             .is_some_and(|message| message.contains("panicked; its connection"))
     });
     assert_eq!(logged.count(), 6, "one line for each");
+}
+
+/// The same in the middle of HTTP/2: its streams end, at their origins as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_ends_one_connection_of_many_streams() {
+    let rig = Rig::answering(|_| Reply::Hang).await;
+    let (origin, authority) = (rig.origin(Adapter::Http2), rig.authority(Adapter::Http2));
+    let (hand, handed) = mpsc::channel(1);
+    tokio::spawn(rig.world.proxy.clone().serve(Handed(handed)));
+    let (near, io) = duplex(64 * 1024);
+    let now = Arc::<AtomicBool>::default();
+    let (left, told) = (usize::MAX, now.clone());
+    hand.send(Rigged { io, left, now }).await.unwrap();
+    let mut client = Tunnel { io: near };
+    let connect = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n");
+    client.send(connect.as_bytes()).await;
+    assert_eq!(client.answer().await.unwrap().status, 200);
+    let config = Arc::new(client_config(&rig.world.ca(), &[b"h2"]));
+    let tls = tokio_rustls::TlsConnector::from(config);
+    let tls = tls.connect("canary.test".try_into().unwrap(), client.io);
+    let io = soon("a handshake", tls).await.unwrap();
+    let mut client = Tunnel { io };
+    let fields = [
+        (":method", "GET"),
+        (":scheme", "https"),
+        (":authority", &*authority),
+        (":path", "/"),
+    ];
+    let ask = |stream| frame(HEADERS, END_HEADERS | END_STREAM, stream, &block(&fields));
+    client.send(&[preface(), ask(1), ask(3)].concat()).await;
+    origin.until("both", |seen| seen.requests.len() == 2).await;
+    told.store(true, Ordering::Relaxed);
+    client.send(&frame(PING, 0, 0, &[7; 8])).await;
+    client.rest().await;
+    origin
+        .until("both to end", |seen| seen.ended == seen.connections)
+        .await;
+    rig.world
+        .event("its line", |event| {
+            event.reason.as_deref() == Some("internal")
+        })
+        .await;
+    assert_eq!(rig.world.proxy.counters().panics, 1);
 }
 
 /// C4, R1: a tunnel in which nobody has spoken yet is taken back like any other, and idles like any other.

@@ -4,8 +4,10 @@
 //! or the reason why it cannot be tried there. [`catalogue`] holds the list to that.
 
 mod answers;
+mod behind;
 mod catalogue;
 mod floods;
+mod hellos;
 pub(crate) mod rig;
 mod spellings;
 mod streams;

@@ -126,7 +126,8 @@ impl Rig {
         }
     }
 
-    fn open(&self, adapter: Adapter) -> &Canary {
+    /// Its twin, whose tunnels are not read.
+    pub(crate) fn opened(&self, adapter: Adapter) -> &Canary {
         match adapter.is_tls() {
             true => &self.open_tls,
             false => &self.open_plain,
@@ -141,7 +142,7 @@ impl Rig {
 
     /// A connection to the twin that nobody reads: the guard is lifted by the policy.
     async fn unguarded(&self, adapter: Adapter) -> Wire {
-        let authority = format!("{OPEN}:{}", self.open(adapter).port());
+        let authority = format!("{OPEN}:{}", self.opened(adapter).port());
         let tunnel = self.world.connect(&authority).await.unwrap();
         if !adapter.is_tls() {
             return Tunnel {
@@ -160,7 +161,7 @@ impl Rig {
 
     /// Sends `bytes` where nobody reads them, and waits until all of them are at the twin.
     pub(crate) async fn control(&self, adapter: Adapter, bytes: &[u8]) {
-        let origin = self.open(adapter);
+        let origin = self.opened(adapter);
         let before = origin.seen().bytes.len();
         let mut wire = self.unguarded(adapter).await;
         wire.send(bytes).await;
@@ -171,7 +172,7 @@ impl Rig {
         assert!(origin.seen().bytes[before..].starts_with(bytes), "{what}");
     }
 
-    /// A head as `adapter` says it. `{at}` stands for what precedes the path, `{host}` for the origin.
+    /// A head as `adapter` says it. `{at}` stands for what precedes the path, `{host}` for the origin, `{xa0}` for a byte.
     pub(crate) fn text(&self, adapter: Adapter, head: &str) -> Vec<u8> {
         let authority = self.authority(adapter);
         let at = match adapter {
@@ -184,6 +185,12 @@ impl Rig {
         {
             text.insert_str(end + 1, UPGRADE);
         }
-        text.into_bytes()
+        // The one byte of Latin-1 that some readers take for a space.
+        let mut bytes = Vec::new();
+        for (number, part) in text.split("{xa0}").enumerate() {
+            bytes.extend((number > 0).then_some(0xa0));
+            bytes.extend_from_slice(part.as_bytes());
+        }
+        bytes
     }
 }

@@ -143,6 +143,28 @@ const ROWS: &[Row] = &[
         "[::ffff:127.0.0.1]:{port}",
         Refused("this-machine"),
     ),
+    // The other ways to put one into another: a NAT64 prefix of one's own, Teredo (inverted), ISATAP.
+    row(
+        "N2",
+        BARE,
+        &["64:ff9b:1::7f00:1"],
+        CANARY,
+        Refused("this-machine"),
+    ),
+    row(
+        "N2",
+        ANY,
+        &["2001:0:a01:203::80ff:fffe"],
+        CANARY,
+        Refused("this-machine"),
+    ),
+    row(
+        "N2",
+        BARE,
+        &["2001:db8::5efe:7f00:1"],
+        CANARY,
+        Refused("this-machine"),
+    ),
     // This network, any address.
     row("N3", BARE, &["0.0.0.0"], CANARY, Refused("this-machine")),
     row("N3", ANY, &["0.1.2.3"], CANARY, Refused("this-machine")),
@@ -233,6 +255,13 @@ const ROWS: &[Row] = &[
     row("N5", NAMED, &["169.254.170.2"], CANARY, Refused("metadata")),
     row("N5", NAMED, &["192.0.0.192"], CANARY, Refused("metadata")),
     row("N5", NAMED, &["fd20:ce::254"], CANARY, Refused("metadata")),
+    row(
+        "N5",
+        NAMED,
+        &["169.254.169.253"],
+        CANARY,
+        Refused("metadata"),
+    ),
     row(
         "N5",
         NAMED,
@@ -345,6 +374,14 @@ const ROWS: &[Row] = &[
     ),
     // The proxy's own listener, allowed by name and address.
     row("D15", OWN, HERE, "127.0.0.1:{own}", Refused("own-listener")),
+    row("D15", OWN, HERE, "0.0.0.0:{own}", Refused("own-listener")),
+    row(
+        "D15",
+        OWN,
+        HERE,
+        "[::ffff:127.0.0.1]:{own}",
+        Refused("own-listener"),
+    ),
     // Of the two loopback addresses the listener's is left out, and nobody listens at the other.
     row(
         "D15",
