@@ -69,6 +69,7 @@ async fn tell(share: &Share, own: &Own, guest: &Session, board: &Board) -> io::R
     let opened = tokio::task::spawn_blocking(move || Folder::watch(host, hidden));
     let mut folder = opened.await.map_err(io::Error::other)??;
     let mut told_of_limit = false;
+    let mut taken = Instant::now();
     loop {
         if folder.is_partial() && !told_of_limit {
             told_of_limit = true;
@@ -77,13 +78,20 @@ async fn tell(share: &Share, own: &Own, guest: &Session, board: &Board) -> io::R
                 share.host.display()
             ));
         }
-        folder.changed().await?;
+        // Telling takes a while on a busy machine, and what has happened meanwhile was not only just now.
+        let since = if folder.has_changed()? {
+            taken
+        } else {
+            folder.changed().await?;
+            Instant::now()
+        };
         tokio::time::sleep(GATHER).await;
+        taken = Instant::now();
         let mut changed = folder.take()?;
         changed.truncate(MOST_GATHERED);
         let changes: Vec<Change> = changed
             .iter()
-            .filter_map(|one| describe(share, one, own))
+            .filter_map(|one| describe(share, one, own, since))
             .collect();
         for some in changes.chunks(MOST_AT_ONCE) {
             match guest.changed(some).await {
@@ -95,8 +103,8 @@ async fn tell(share: &Share, own: &Own, guest: &Session, board: &Board) -> io::R
     }
 }
 
-/// What has become of a file, unless the guest did it.
-fn describe(share: &Share, changed: &Changed, own: &Own) -> Option<Change> {
+/// What has become of a file `since` then, unless the guest did it.
+fn describe(share: &Share, changed: &Changed, own: &Own, since: Instant) -> Option<Change> {
     let here = share.host.join(&changed.path);
     let (deed, ino) = match std::fs::symlink_metadata(&here) {
         Ok(meta) if changed.is_new => (Deed::Appeared(kind(&meta)?), meta.ino()),
@@ -107,7 +115,7 @@ fn describe(share: &Share, changed: &Changed, own: &Own) -> Option<Change> {
             std::fs::symlink_metadata(here.parent()?).ok()?.ino(),
         ),
     };
-    if own.has(ino) {
+    if own.has(ino, since) {
         return None;
     }
     let path = share.guest.join(&changed.path).to_str()?.to_owned();
@@ -148,10 +156,11 @@ impl Own {
         }
     }
 
-    fn has(&self, ino: u64) -> bool {
-        self.files()
-            .get(&ino)
-            .is_some_and(|when| when.elapsed() < OWN)
+    /// Whether the guest changed it then, or shortly before.
+    fn has(&self, ino: u64, since: Instant) -> bool {
+        let files = self.files();
+        let when = files.get(&ino);
+        when.is_some_and(|when| since.saturating_duration_since(*when) < OWN)
     }
 
     fn files(&self) -> MutexGuard<'_, HashMap<u64, Instant>> {

@@ -81,6 +81,16 @@ impl Folder {
         self.is_partial
     }
 
+    /// Whether there are changes already.
+    pub(super) fn has_changed(&mut self) -> io::Result<bool> {
+        match read(self.inotify.get_ref()) {
+            Ok(events) => self.events.extend(events),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+        Ok(!self.events.is_empty())
+    }
+
     /// Waits for changes.
     pub(super) async fn changed(&mut self) -> io::Result<()> {
         let events = self.inotify.async_io(Interest::READABLE, read).await?;
@@ -90,11 +100,7 @@ impl Folder {
 
     /// What changed since it was asked last, each file once.
     pub(super) fn take(&mut self) -> io::Result<Vec<Changed>> {
-        match read(self.inotify.get_ref()) {
-            Ok(events) => self.events.extend(events),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
+        self.has_changed()?;
         let mut changes = Gathered::default();
         for event in std::mem::take(&mut self.events) {
             self.note(event, &mut changes);

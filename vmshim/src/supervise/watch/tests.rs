@@ -33,7 +33,7 @@ fn what_has_become_of_a_file() {
             path: path.into(),
             is_new,
         };
-        let told = describe(&share, &changed, &Own::default());
+        let told = describe(&share, &changed, &Own::default(), Instant::now());
         let wanted = deed.map(|deed| Change {
             path: format!("/srv/{path}"),
             deed,
@@ -54,9 +54,14 @@ fn what_the_guest_did_is_not_told() {
         path: path.into(),
         is_new: false,
     };
-    assert_eq!(describe(&share, &changed("file"), &own), None);
+    let now = Instant::now();
+    let told = |path, since| describe(&share, &changed(path), &own, since);
     // Of what is gone only the folder is left to be known by.
-    assert!(describe(&share, &changed("gone"), &own).is_some());
+    assert!(told("gone", now).is_some());
     own.add(std::fs::metadata(dir.path()).unwrap().ino());
-    assert_eq!(describe(&share, &changed("gone"), &own), None);
+    let before = now.checked_sub(5 * OWN).unwrap();
+    for (since, is_told) in [(now, false), (before, false), (now + 2 * OWN, true)] {
+        assert_eq!(told("file", since).is_some(), is_told, "{since:?}");
+        assert_eq!(told("gone", since).is_some(), is_told, "{since:?}");
+    }
 }
