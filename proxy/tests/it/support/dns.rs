@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use hickory_proto::op::{Message, MessageType, ResponseCode};
 use hickory_proto::rr::rdata::{A, AAAA, CNAME};
-use hickory_proto::rr::{RData, Record, RecordType};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
 use tokio::net::UdpSocket;
 
 /// What the server says about one name.
@@ -24,6 +24,8 @@ pub(crate) enum Zone {
     Truncated,
     /// An alias of itself.
     Loop,
+    /// An alias of this name, which has addresses; both are in one answer, as resolvers give it.
+    Alias(&'static str),
 }
 
 #[derive(Default)]
@@ -96,7 +98,14 @@ fn answer(question: &Message, state: &mut State) -> Option<Message> {
     answer.metadata.message_type = MessageType::Response;
     answer.metadata.recursion_available = true;
     answer.add_query(query.clone());
-    let addresses = match state.zones.get_mut(&name) {
+    let mut owner = query.name().clone();
+    if let Some(&mut Zone::Alias(target)) = state.zones.get_mut(&name) {
+        let target = Name::from_ascii(target).unwrap();
+        let alias = RData::CNAME(CNAME(target.clone()));
+        answer.add_answer(Record::from_rdata(owner, 0, alias));
+        owner = target;
+    }
+    let addresses = match state.zones.get_mut(&owner.to_ascii().to_lowercase()) {
         None => {
             answer.metadata.response_code = ResponseCode::NXDomain;
             Vec::new()
@@ -105,7 +114,7 @@ fn answer(question: &Message, state: &mut State) -> Option<Message> {
             answer.metadata.response_code = *code;
             Vec::new()
         }
-        Some(Zone::Silent) => return None,
+        Some(Zone::Silent | Zone::Alias(_)) => return None,
         Some(Zone::WrongNumber) => {
             answer.metadata.id = answer.metadata.id.wrapping_add(1);
             vec![IpAddr::from([127, 0, 0, 1])]
@@ -133,7 +142,7 @@ fn answer(question: &Message, state: &mut State) -> Option<Message> {
             (IpAddr::V6(address), RecordType::AAAA) => RData::AAAA(AAAA(address)),
             _ => continue,
         };
-        answer.add_answer(Record::from_rdata(query.name().clone(), 0, data));
+        answer.add_answer(Record::from_rdata(owner.clone(), 0, data));
     }
     Some(answer)
 }

@@ -8,6 +8,7 @@ mod behind;
 mod catalogue;
 mod floods;
 mod hellos;
+mod redirects;
 pub(crate) mod rig;
 mod spellings;
 mod streams;
