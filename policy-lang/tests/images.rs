@@ -97,6 +97,25 @@ fn an_image_decides_what_its_text_does() {
     }
 }
 
+/// From the image alone, too: not one is lost, and one that is listed twice counts once.
+#[test]
+fn every_name_of_an_image_is_found() {
+    const NAMES: usize = 40_000;
+    for ending in ["", ".test", ".a.b.test"] {
+        let names = (0..NAMES).map(|n| format!("name{n}{ending}"));
+        let names: Vec<_> = names.collect();
+        let mut shelf = Shelf::new(names.join("\n") + "\n" + &names.join("\n") + "\n");
+        shelf.compile(RULES);
+        let (policy, _) = shelf.compile(RULES);
+        assert_eq!((shelf.loads, policy.listed_names()), (1, NAMES));
+        let lost = names.iter().filter(|name| {
+            let target = Target::parse(name, Port::new(443)).unwrap();
+            policy.admit_host(&target).action.is_allow()
+        });
+        assert_eq!(lost.collect::<Vec<_>>(), Vec::<&String>::new());
+    }
+}
+
 /// Only what blocks may be decided without its text, and only what is long is worth an image.
 #[test]
 fn allowed_bypassed_and_short_lists_have_no_image() {

@@ -7,6 +7,7 @@
 
 #[path = "../generate/mod.rs"]
 mod generate;
+mod lists;
 mod meaning;
 mod printing;
 mod remarks;
