@@ -194,6 +194,68 @@ fn every_format_is_translated() {
     }
 }
 
+/// Ports, networks, list files and what no rule can say.
+const SQUID: &str = "\
+acl host dst 192.0.2.7 2001:db8::7
+acl nets dst 198.51.100.0/24 oddity
+acl web port 443 8000-8010
+acl safe port 80 443 1025-65535
+acl ok dstdomain example.com -n
+acl listed dstdomain \"/etc/squid/ads.txt\"
+acl both dstdomain x.test
+http_access allow to_localhost
+http_access deny !safe
+http_access deny !host
+http_access deny manager
+http_access deny unknown
+http_access deny listed
+http_access deny listed web
+http_access allow host
+http_access deny nets
+http_access allow nets
+http_access allow both nets
+http_access allow ok web
+http_access deny all
+";
+
+#[test]
+fn everything_of_squid_is_a_rule_or_a_note() {
+    let (lines, notes) = shown(&imported(SQUID, Format::Squid));
+    let expected = [
+        "default deny",
+        "block *:1-79",
+        "block *:81-442",
+        "block *:444-1024",
+        "block 192.0.2.7:1-79",
+        "block 192.0.2.7:81-442",
+        "block 192.0.2.7:444-1024",
+        "allow 192.0.2.7",
+        "block [2001:db8::7]:1-79",
+        "block [2001:db8::7]:81-442",
+        "block [2001:db8::7]:444-1024",
+        "allow [2001:db8::7]",
+        "allow example.com:443",
+        "allow example.com:8000-8010",
+        "block net 198.51.100.0/24",
+        "block list \"/etc/squid/ads.txt\"",
+    ];
+    assert_eq!(lines, expected);
+    let expected = [
+        "0: networks are denied, but a name that is allowed exactly is reached at every address it has",
+        "8: needs no rule: this machine and metadata services are closed unless opened one by one",
+        "10: `!host` asks for what is not in an ACL, which no rule can",
+        "11: `manager` has no counterpart",
+        "12: ACL `unknown` is not defined",
+        "13: list `/etc/squid/ads.txt` is named as it is; its place in the order is lost",
+        "14: a list file cannot be combined with other conditions",
+        "16: `oddity` is not a network",
+        "17: `198.51.100.0/24`: names are allowed here, not the networks they lead to",
+        "17: `oddity` is not a network",
+        "18: asks for a domain and an address at once, which no rule can",
+    ];
+    assert_eq!(notes, expected);
+}
+
 #[test]
 fn a_note_says_where_if_anywhere() {
     let text = "acl ok dstdomain x.test\nacl bad dst 10.0.0.0/8\nacl re url_regex x\n\

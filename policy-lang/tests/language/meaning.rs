@@ -280,3 +280,27 @@ fn an_include_counts_once_and_json_may_include() {
         "a:1:1: the default is set twice, and differently"
     );
 }
+
+#[test]
+fn a_denial_can_name_an_allowed_host_that_was_meant() {
+    let text = "default deny\nallow api.github.com:443\nallow *.example.org\nallow a.test\nblock evil.example.net\nallow www.example.net";
+    let (policy, _) = compile(text, &[]);
+    let rows = [
+        // A slip or two of the finger, in names long enough to tell.
+        ("api.githb.com", Some("api.github.com:443")),
+        ("spi.gthub.com", Some("api.github.com:443")),
+        ("xpi.gthb.com", None),
+        ("b.test", None),
+        // Above or below what is allowed; what is blocked is not what was meant.
+        ("example.org", Some("*.example.org")),
+        ("api.www.example.net", Some("www.example.net")),
+        ("evil.example.com", None),
+        ("192.0.2.1", None),
+        ("nothing.test", None),
+    ];
+    for (asked, expected) in rows {
+        let target = target(&format!("{asked}:80"));
+        let nearest = policy.nearest_allowed(target.host());
+        assert_eq!(nearest.as_deref(), expected, "{asked}");
+    }
+}
