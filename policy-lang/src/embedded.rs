@@ -113,6 +113,22 @@ fn local_nat64(bits: u128) -> [Option<Ipv4Addr>; MOST - 1] {
 mod tests {
     use super::*;
 
+    /// Whatever stood there before, and nothing else changes.
+    #[test]
+    fn an_address_is_put_in_each_of_its_places() {
+        let base = "2001:ffff:ffff:ffff:8000:63bf:f5ff:fffe".parse().unwrap();
+        let inner = Ipv4Addr::new(10, 0, 0, 1);
+        let made: Vec<_> = embedding(base, inner)
+            .map(|addr| addr.to_string())
+            .collect();
+        let expected = [
+            "2001:a00:1:ffff:8000:63bf:f5ff:fffe",
+            "2001:ffff:a00:1:8000:63bf:f5ff:fffe",
+            "2001:ffff:ffff:ffff:8000:63bf:a00:1",
+        ];
+        assert_eq!(made, expected);
+    }
+
     #[test]
     fn inner_addresses_are_found() {
         let rows: &[(&str, &[&str])] = &[
