@@ -71,11 +71,17 @@ fn requests_are_judged_by_method_and_path() {
          block open.test DELETE\n\
          block open.test /admin/**\n\
          allow open.test GET /admin/health\n\
-         allow plain.test\n",
+         allow plain.test\n\
+         allow *.wide.test\n\
+         block api.wide.test POST /b/**\n",
         &[],
     );
     let rows = [
         ("api.test:443", "GET", "/repos/myorg/x", true),
+        // Some requests are blocked by the name, all others allowed by a wildcard.
+        ("api.wide.test:80", "POST", "/b/1", false),
+        ("api.wide.test:80", "GET", "/b/1", true),
+        ("www.wide.test:80", "POST", "/b/1", true),
         ("api.test:443", "GET", "/repos/myorg/x?a=/../..", true),
         ("api.test:443", "POST", "/repos/myorg/x", false),
         ("api.test:443", "GET", "/repos/other/x", false),
