@@ -37,6 +37,23 @@ fn lints_name_what_was_hardly_meant() {
             "default allow\nblock a.test\nblock a.test:80",
             &["3:1 has no effect beside the wider rule `block a.test (test:2:1)`"],
         ),
+        // A range within another, and one that only overlaps.
+        (
+            "default allow\nblock *.a.test:1-100\nblock *.b.a.test:5-50",
+            &["3:1 has no effect beside the wider rule `block *.a.test:1-100 (test:2:1)`"],
+        ),
+        (
+            "default allow\nblock *.a.test:1-100\nblock *.b.a.test:50-150",
+            &[],
+        ),
+        (
+            "default allow\nblock *.a.test:50-150\nblock *.b.a.test:1-100",
+            &[],
+        ),
+        (
+            "default allow\nblock *.a.test:1-100\nallow *.b.a.test:50-150\nblock *.c.b.a.test:60",
+            &[],
+        ),
         (
             "default deny\nallow a.test\nblock A.test",
             &["2:1 `a.test` is both allowed and blocked; the block wins"],
