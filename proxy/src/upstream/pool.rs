@@ -110,26 +110,17 @@ impl Pool {
     /// likely to be stale.
     pub(crate) fn take(&self, key: &Key, stands: impl Fn(&Permit) -> bool) -> Option<Connection> {
         let mut kept = self.lock();
-        if key.identity.is_some() {
-            kept.claim(key);
-        }
-        if key.protocol == Protocol::Http2
-            && let Some(connection) = kept.shared(key, &stands)
-        {
+        if let Some(connection) = kept.find(key, &stands) {
             return Some(connection);
         }
-        kept.idle(key, &stands)
+        key.identity?;
+        kept.claim(key);
+        kept.find(key, &stands)
     }
 
     /// Keeps a connection that has read its answer to the end. When the pool is full it is closed instead.
     pub(crate) fn give(&self, key: Key, wire: Wire, permit: Permit) {
-        let idle = Idle {
-            wire,
-            permit,
-            since: Instant::now(),
-            unasked: false,
-        };
-        self.lock().give(key, idle);
+        self.lock().give(key, wire, permit, false);
     }
 
     /// Lets others use `connection` at the same time, if its protocol can do that.
@@ -145,15 +136,7 @@ impl Pool {
     pub(crate) fn offer(&self, key: Key, connection: Connection) {
         let permit = connection.permit;
         match connection.sender {
-            Sender::Http1(wire) => {
-                let idle = Idle {
-                    wire,
-                    permit,
-                    since: Instant::now(),
-                    unasked: true,
-                };
-                self.lock().give(key, idle);
-            }
+            Sender::Http1(wire) => self.lock().give(key, wire, permit, true),
             Sender::Http2(sender) => self.lock().share(key, &sender, &permit, true),
         }
     }
@@ -174,11 +157,16 @@ impl Pool {
 }
 
 impl Kept {
-    fn give(&mut self, key: Key, idle: Idle) {
+    fn give(&mut self, key: Key, wire: Wire, permit: Permit, unasked: bool) {
         let full = self.total >= MAX_TOTAL;
         let waiting = self.idle.entry(key).or_default();
         if !full && waiting.len() < MAX_PER_TARGET {
-            waiting.push(idle);
+            waiting.push(Idle {
+                wire,
+                permit,
+                since: Instant::now(),
+                unasked,
+            });
             self.total += 1;
         }
     }
@@ -201,18 +189,25 @@ impl Kept {
         }
     }
 
-    /// Makes a connection on which nothing was asked yet one for `key`, unless there is one.
+    fn find(&mut self, key: &Key, stands: impl Fn(&Permit) -> bool) -> Option<Connection> {
+        if key.protocol == Protocol::Http2
+            && let Some(connection) = self.shared(key, &stands)
+        {
+            return Some(connection);
+        }
+        self.idle(key, &stands)
+    }
+
+    /// Makes a connection on which nothing was asked yet one for `key`, which has none.
     fn claim(&mut self, key: &Key) {
         let anonymous = key.anonymous();
         let unasked = |shared: &Shared| shared.unasked;
-        if !self.shared.contains_key(key)
-            && self.shared.get(&anonymous).is_some_and(unasked)
+        if self.shared.get(&anonymous).is_some_and(unasked)
             && let Some(shared) = self.shared.remove(&anonymous)
         {
             self.shared.insert(key.clone(), shared);
         }
-        if self.idle.get(key).is_none_or(Vec::is_empty)
-            && let Some(waiting) = self.idle.get_mut(&anonymous)
+        if let Some(waiting) = self.idle.get_mut(&anonymous)
             && let Some(at) = waiting.iter().rposition(|idle| idle.unasked)
         {
             let idle = waiting.remove(at);
