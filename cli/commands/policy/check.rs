@@ -59,15 +59,13 @@ pub(super) fn run(args: &CheckArgs) -> Outcome {
     for path in &files {
         let before = findings.len();
         let policy = check(path, &mut findings)?;
-        if let (Some(policy), Format::Text) = (policy, format) {
+        if format == Format::Text {
             let here = findings.get(before..).unwrap_or_default();
             for finding in here {
                 report::say(finding.render());
             }
-            report::say(summary(path, &policy, here));
-        } else if format == Format::Text {
-            for finding in findings.get(before..).unwrap_or_default() {
-                report::say(finding.render());
+            if let Some(policy) = policy {
+                report::say(summary(path, &policy, here));
             }
         }
     }
