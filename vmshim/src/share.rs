@@ -17,23 +17,22 @@ use rustix::process::Pid;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 use serde::{Deserialize, Serialize};
 use vhost::vhost_user::Listener;
-use vhost_user_backend::VhostUserDaemon;
-use virtiofsd::filesystem::{FileSystem, SerializableFileSystem};
+use virtiofsd::filesystem::FileSystem;
 use virtiofsd::limits::setup_rlimit_nofile;
 use virtiofsd::passthrough::read_only::PassthroughFsRo;
 use virtiofsd::passthrough::{self, CachePolicy, InodeFileHandlesMode, PassthroughFs};
 use virtiofsd::sandbox::{Sandbox, SandboxMode};
 use virtiofsd::seccomp::{SeccompAction, enable_seccomp};
 use virtiofsd::soft_idmap::cmdline::IdMap;
-use virtiofsd::vhost_user::VhostUserFsBackendBuilder;
-use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
 
+mod answer;
 mod device;
 mod echo;
 mod guard;
 mod hidden;
 mod listing;
 mod single;
+mod virtio;
 
 use crate::confine::{self, Enforced, Files};
 use crate::spec::Caller;
@@ -348,19 +347,10 @@ fn announce() -> io::Result<()> {
 
 fn run<F>(fs: Guard<F>, asker: Asker, mut listener: Listener) -> Result<(), Error>
 where
-    F: FileSystem<Inode = u64> + SerializableFileSystem + Send + Sync + 'static,
+    F: FileSystem<Inode = u64> + Send + Sync + 'static,
 {
-    if asker == Asker::Kernel {
-        return device::serve(fs, &stdin()?).map_err(Error::server);
+    match asker {
+        Asker::Kernel => device::serve(fs, &stdin()?).map_err(Error::server),
+        Asker::Vmm => virtio::serve(fs, &mut listener).map_err(Error::server),
     }
-    let backend = VhostUserFsBackendBuilder::default()
-        .build(fs)
-        .map_err(Error::server)?;
-    let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
-    let mut daemon = VhostUserDaemon::new("virtiofs".to_owned(), Arc::new(backend), memory)
-        .map_err(Error::server)?;
-    daemon.start(&mut listener).map_err(Error::server)?;
-    // The VMM's end of the socket is gone: so is the guest.
-    let _ = daemon.wait();
-    Ok(())
 }

@@ -4,8 +4,6 @@
 //! for which the folder server changes nothing and answers with what is there. As a further effect the kernel drops what
 //! it still believed of these files.
 //!
-//! A kernel that does not say as which group it asks must not be used so: see [`is_safe`].
-//!
 //! What can't be told: a file that is gone and that nobody inside has looked at in the last second; its folder is
 //! reported as changed instead. And nothing is told in a folder that the guest may only read.
 
@@ -21,22 +19,6 @@ use rustix::io::Errno;
 use rustix::process::Gid;
 use rustix::thread::set_thread_gid;
 use wire::message::{Change, Deed, Kind, PRETENCE};
-
-use crate::boot::Machine;
-
-/// Linux from this version on says as whom something is done only where it is made (`FUSE_ALLOW_IDMAP`). virtiofsd
-/// agrees to that by itself, and then a file that init pretends to remove would be removed.
-const SILENT_SINCE: (u32, u32) = (6, 12);
-
-/// Whether the folder server hears that a deed is pretence, with a kernel of this release. A container's server is asked
-/// by the host's kernel and has declined.
-#[must_use]
-pub fn is_safe(machine: &Machine, release: &str) -> bool {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
-    let mut number = || numbers.next()?.parse().ok();
-    let version = number().zip(number());
-    matches!(machine, Machine::Container) || version.is_some_and(|known| known < SILENT_SINCE)
-}
 
 /// Tells of all of them. Blocks. A change that can't be told is left out: by then it has changed once more.
 pub fn announce(changes: &[Change]) -> io::Result<()> {
@@ -110,33 +92,4 @@ fn pretend<T>(deed: impl FnOnce() -> T) -> rustix::io::Result<T> {
     let done = deed();
     set_thread_gid(Gid::ROOT)?;
     Ok(done)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs::File;
-    use std::sync::Mutex;
-
-    use super::*;
-
-    #[test]
-    fn a_kernel_that_does_not_say_as_whom_it_asks_is_told_nothing() {
-        let data = File::open("/").unwrap().into();
-        let docker = Mutex::default();
-        let vm = Machine::Vm { data, docker };
-        for (release, safe) in [
-            ("6.1.0-40-cloud-amd64", true),
-            ("5.15.0", true),
-            ("6.11.10+bpo", true),
-            ("6.12.48+deb13-cloud-amd64", false),
-            ("6.12", false),
-            ("7.0.1", false),
-            ("10.1", false),
-            ("unknown", false),
-            ("", false),
-        ] {
-            assert_eq!(is_safe(&vm, release), safe, "{release}");
-            assert!(is_safe(&Machine::Container, release));
-        }
-    }
 }

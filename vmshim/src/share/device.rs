@@ -7,7 +7,6 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
-use vhost::vhost_user::Backend;
 use vhost_user_backend::bitmap::BitmapMmapRegion;
 use virtio_queue::desc::split::Descriptor;
 use virtio_queue::{Queue, QueueT};
@@ -15,9 +14,11 @@ use virtiofsd::filesystem::FileSystem;
 use virtiofsd::server::Server;
 use vm_memory::bitmap::BS;
 use vm_memory::{
-    ByteValued, Bytes, GuestAddress, GuestMemory, GuestMemoryMmap, ReadVolatile,
-    VolatileMemoryError, VolatileSlice, WriteVolatile,
+    ByteValued, Bytes, GuestAddress, GuestMemory, ReadVolatile, VolatileMemoryError, VolatileSlice,
+    WriteVolatile,
 };
+
+use super::answer::{Memory, answer};
 
 /// Requests that are answered at the same time.
 const THREADS: usize = 4;
@@ -31,19 +32,15 @@ const TABLE: u64 = 0;
 const AVAILABLE: u64 = 0x100;
 const REQUEST: u64 = 0x1000;
 const ANSWER: u64 = REQUEST + MESSAGE as u64;
-const MEMORY: usize = 0x1000 + 2 * MESSAGE;
+const SIZE: usize = 0x1000 + 2 * MESSAGE;
 
-/// Of `struct fuse_in_header`, `fuse_init_in` and `fuse_read_in` (linux/fuse.h), the offsets that are of interest.
+/// Of `struct fuse_in_header` and `fuse_read_in` (linux/fuse.h), the offsets that are of interest.
 const OPCODE: u64 = REQUEST + 4;
-const INIT_FLAGS_2: u64 = REQUEST + 40 + 16;
 const READ_SIZE: u64 = REQUEST + 40 + 16;
-const FUSE_INIT: u32 = 26;
 /// `FUSE_READ`, `FUSE_READDIR` and `FUSE_READDIRPLUS`.
 const READS: [u32; 3] = [15, 28, 44];
 /// `struct fuse_out_header`, in bytes.
 const ANSWER_HEAD: usize = 16;
-/// `FUSE_ALLOW_IDMAP`, in the upper word of the flags.
-const ALLOW_IDMAP: u32 = 1 << (40 - 32);
 
 /// Descriptor flags of a split virtqueue.
 const NEXT: u16 = 1;
@@ -67,7 +64,7 @@ where
 
 /// One thread's memory and its queue.
 struct Seat {
-    memory: GuestMemoryMmap<BitmapMmapRegion>,
+    memory: Memory,
     queue: Queue,
     /// Requests so far.
     turn: u16,
@@ -75,7 +72,7 @@ struct Seat {
 
 impl Seat {
     fn new() -> io::Result<Self> {
-        let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), MEMORY)]);
+        let memory = Memory::from_ranges(&[(GuestAddress(0), SIZE)]);
         let memory = memory.map_err(io::Error::other)?;
         let mut queue = Queue::new(2).map_err(io::Error::other)?;
         let table = queue.try_set_desc_table_address(GuestAddress(TABLE));
@@ -121,18 +118,7 @@ impl Seat {
     /// Takes one request.
     fn receive(&self, device: &OwnedFd) -> io::Result<usize> {
         let mut place = self.slice(REQUEST, MESSAGE)?;
-        let length = device.as_fd().read_volatile(&mut place).map_err(plain)?;
-        if self.word(OPCODE)? == FUSE_INIT {
-            self.decline_idmap()?;
-        }
-        Ok(length)
-    }
-
-    /// virtiofsd says yes to mapped mounts, and from then on the kernel (6.12 and later) does not say as whom a file is
-    /// changed or removed. Then pretence would be taken for the deed; see [`wire::message::PRETENCE`].
-    fn decline_idmap(&self) -> io::Result<()> {
-        let flags = self.word(INIT_FLAGS_2)? & !ALLOW_IDMAP;
-        self.put(INIT_FLAGS_2, flags)
+        device.as_fd().read_volatile(&mut place).map_err(plain)
     }
 
     /// Has virtiofsd answer the request of `length` bytes. Returns the answer's length; some requests have none.
@@ -143,24 +129,16 @@ impl Seat {
     ) -> io::Result<usize> {
         let request = u32::try_from(length).map_err(io::Error::other)?;
         let request = Descriptor::new(REQUEST, request, NEXT, 1);
-        let answer = Descriptor::new(ANSWER, self.room()?, WRITE, 0);
+        let room = Descriptor::new(ANSWER, self.room()?, WRITE, 0);
         self.turn = self.turn.wrapping_add(1);
         // Flags, number of requests so far, and the ring, whose places all say: the first descriptor.
         let available = [0, self.turn.to_le(), 0, 0];
         self.put(TABLE, request)?;
-        self.put(TABLE + size_of::<Descriptor>() as u64, answer)?;
+        self.put(TABLE + size_of::<Descriptor>() as u64, room)?;
         self.put(AVAILABLE, available)?;
         let chain = self.queue.pop_descriptor_chain(&self.memory);
         let chain = chain.ok_or(io::ErrorKind::InvalidData)?;
-        let reader = virtiofsd::descriptor_utils::Reader::new(&self.memory, chain.clone());
-        let writer = virtiofsd::descriptor_utils::Writer::new(&self.memory, chain);
-        let (reader, writer) = (
-            reader.map_err(io::Error::other)?,
-            writer.map_err(io::Error::other)?,
-        );
-        server
-            .handle_message(reader, writer, None::<&mut Backend>)
-            .map_err(io::Error::other)
+        answer(server, &self.memory, chain)
     }
 
     /// How long the answer may be. Over virtio the kernel gives as much room as it wants to read, and virtiofsd fills it.

@@ -5,16 +5,14 @@
 //! belong to the caller, who may be root.
 
 use std::ffi::CStr;
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use rustix::io::Errno;
 use virtiofsd::filesystem::{
     Context, Entry, Extensions, FileSystem, FsOptions, GetxattrReply, ListxattrReply, OpenOptions,
-    SerializableFileSystem, SetattrValid, SetxattrFlags, ZeroCopyReader, ZeroCopyWriter,
+    SetattrValid, SetxattrFlags, ZeroCopyReader, ZeroCopyWriter,
 };
 use virtiofsd::fuse;
 use virtiofsd::soft_idmap::Id as _;
@@ -59,9 +57,17 @@ fn is_harmless(mode: u32) -> bool {
     )
 }
 
-/// Whether the guest's init only makes its kernel tell of what the host did.
-fn pretends(ctx: &Context) -> bool {
-    ctx.gid.into_inner() == PRETENCE
+/// The group of a request whose kernel does not say as whom it asks (`FUSE_INVALID_UIDGID`).
+const UNSAID: u32 = u32::MAX;
+
+/// Whether the guest's init only makes its kernel tell of what the host did. Refuses a kernel that does not say: it might
+/// be init, and a file would be lost. We decline what would let it be silent, so that no kernel in its right mind is.
+fn pretends(ctx: &Context) -> io::Result<bool> {
+    match ctx.gid.into_inner() {
+        PRETENCE => Ok(true),
+        UNSAID => Err(Errno::PERM.into()),
+        _ => Ok(false),
+    }
 }
 
 /// Methods that ask the file system as they are.
@@ -108,7 +114,7 @@ impl<F: FileSystem<Inode = u64>> FileSystem for Guard<F> {
 
     fn lookup(&self, ctx: Context, parent: F::Inode, name: &CStr) -> io::Result<Entry> {
         self.see(parent, name)?;
-        if pretends(&ctx) {
+        if pretends(&ctx)? {
             return Err(Errno::NOENT.into()); // or the kernel would not make what it has already
         }
         self.found(parent, name, self.fs.lookup(ctx, parent, name))
@@ -132,7 +138,7 @@ impl<F: FileSystem<Inode = u64>> FileSystem for Guard<F> {
     }
 
     fn setattr(&self, ctx: Context, inode: F::Inode, mut attr: fuse::SetattrIn, handle: Option<F::Handle>, valid: SetattrValid) -> io::Result<(fuse::Attr, Duration)> {
-        if pretends(&ctx) {
+        if pretends(&ctx)? {
             return self.fs.getattr(ctx, inode, handle);
         }
         self.changes(ctx, inode);
@@ -142,7 +148,7 @@ impl<F: FileSystem<Inode = u64>> FileSystem for Guard<F> {
 
     fn symlink(&self, ctx: Context, target: &CStr, parent: F::Inode, name: &CStr, extensions: Extensions) -> io::Result<Entry> {
         self.make(parent, name)?;
-        if pretends(&ctx) {
+        if pretends(&ctx)? {
             return self.find(ctx, parent, name);
         }
         self.made(self.fs.symlink(ctx, target, parent, name, extensions))
@@ -153,7 +159,7 @@ impl<F: FileSystem<Inode = u64>> FileSystem for Guard<F> {
         if !is_harmless(mode) {
             return Err(Errno::PERM.into());
         }
-        if pretends(&ctx) {
+        if pretends(&ctx)? {
             return self.find(ctx, parent, name);
         }
         self.made(self.fs.mknod(ctx, parent, name, without_set_id(mode), rdev, umask, extensions))
@@ -161,7 +167,7 @@ impl<F: FileSystem<Inode = u64>> FileSystem for Guard<F> {
 
     fn mkdir(&self, ctx: Context, parent: F::Inode, name: &CStr, mode: u32, umask: u32, extensions: Extensions) -> io::Result<Entry> {
         self.make(parent, name)?;
-        if pretends(&ctx) {
+        if pretends(&ctx)? {
             return self.find(ctx, parent, name);
         }
         let made = self.fs.mkdir(ctx, parent, name, without_set_id(mode), umask, extensions);
@@ -170,7 +176,7 @@ impl<F: FileSystem<Inode = u64>> FileSystem for Guard<F> {
 
     fn unlink(&self, ctx: Context, parent: F::Inode, name: &CStr) -> io::Result<()> {
         self.see(parent, name)?;
-        if pretends(&ctx) {
+        if pretends(&ctx)? {
             return Ok(());
         }
         self.changes(ctx, parent);
@@ -179,7 +185,7 @@ impl<F: FileSystem<Inode = u64>> FileSystem for Guard<F> {
 
     fn rmdir(&self, ctx: Context, parent: F::Inode, name: &CStr) -> io::Result<()> {
         self.see(parent, name)?;
-        if pretends(&ctx) {
+        if pretends(&ctx)? {
             return Ok(());
         }
         self.changes(ctx, parent);
@@ -301,14 +307,6 @@ impl<F: FileSystem<Inode = u64>> Guard<F> {
         if let Some(hidden) = &self.hidden {
             hidden.forgotten(inode, count);
         }
-    }
-}
-
-impl<F: SerializableFileSystem> SerializableFileSystem for Guard<F> {
-    pass! {
-        fn prepare_serialization(cancel: Arc<AtomicBool>);
-        fn serialize(pipe: File) -> io::Result<()>;
-        fn deserialize_and_apply(pipe: File) -> io::Result<()>;
     }
 }
 

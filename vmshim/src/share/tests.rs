@@ -1,13 +1,17 @@
 //! F26: what happens to a folder on the host while the guest uses it. The file system is asked as the guest's kernel
 //! would ask, without a guest.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use virtiofsd::filesystem::{Context, Entry, Extensions, ZeroCopyReader, ZeroCopyWriter};
+use virtiofsd::filesystem::{
+    Context, Entry, Extensions, SetattrValid, ZeroCopyReader, ZeroCopyWriter,
+};
+use virtiofsd::fuse::SetattrIn;
+use wire::message::PRETENCE;
 
 use super::*;
 
@@ -15,7 +19,7 @@ type Shared = Guard<PassthroughFs>;
 
 const ROOT: u64 = virtiofsd::fuse::ROOT_ID;
 
-fn shared(dir: &Path) -> Shared {
+pub(super) fn shared(dir: &Path) -> Shared {
     let config = passthrough::Config {
         root_dir: dir.to_str().unwrap().to_owned(),
         ..passthrough::Config::default()
@@ -282,4 +286,54 @@ fn a_full_disk_is_told_and_is_over_when_there_is_room() {
         .set_len(0)
         .unwrap();
     assert_eq!(file.write(&block, 0).unwrap(), block.len());
+}
+
+/// Init pretends in a group of its own. A kernel that says of no group might be asking for init.
+#[test]
+fn what_is_done_depends_on_as_whom() {
+    let done = |group: u32| {
+        let dir = tempfile::tempdir().unwrap();
+        let fs = shared(dir.path());
+        fs::write(dir.path().join("file"), "content").unwrap();
+        fs::create_dir(dir.path().join("folder")).unwrap();
+        let entry = lookup(&fs, "file").unwrap();
+        let ctx = || Context {
+            gid: group.into(),
+            ..guest()
+        };
+        let mode = SetattrIn {
+            mode: 0o600,
+            ..SetattrIn::default()
+        };
+        let extensions = Extensions::default;
+        let asked = [
+            fs.setattr(ctx(), entry.inode, mode, None, SetattrValid::MODE)
+                .err(),
+            fs.mknod(ctx(), ROOT, c"new", libc::S_IFREG, 0, 0, extensions())
+                .err(),
+            fs.mkdir(ctx(), ROOT, c"new folder", 0o700, 0, extensions())
+                .err(),
+            fs.symlink(ctx(), c"file", ROOT, c"link", extensions())
+                .err(),
+            fs.rmdir(ctx(), ROOT, c"folder").err(),
+            fs.unlink(ctx(), ROOT, c"file").err(),
+        ];
+        let mut left: Vec<_> = fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        left.sort();
+        (asked.map(|error| error.map(|error| errno(&error))), left)
+    };
+    let before = ["file", "folder"].map(OsString::from).to_vec();
+    let own = rustix::process::getegid().as_raw();
+    let after = ["link", "new", "new folder"].map(OsString::from).to_vec();
+    assert_eq!(done(own), ([None; 6], after));
+    let gone = Some(libc::ENOENT);
+    // What is not there yet can't be shown to the kernel as made.
+    assert_eq!(
+        done(PRETENCE),
+        ([None, gone, gone, gone, None, None], before.clone())
+    );
+    assert_eq!(done(u32::MAX), ([Some(libc::EPERM); 6], before));
 }

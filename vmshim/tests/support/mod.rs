@@ -49,6 +49,10 @@ impl Progress for Loud {
     }
 }
 
+/// The folder of another kernel for the guest, laid out as its package unpacks. It goes to the cache, where it would be
+/// other tests' kernel, too: name a cache of its own in `SANDBOX_CACHE` with it.
+const KERNEL: &str = "SANDBOX_TEST_KERNEL";
+
 /// The cache that all tests share; building it takes minutes the first time.
 pub(crate) fn cache() -> Cache {
     let home = || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".sandboxd");
@@ -59,7 +63,8 @@ impl Sandbox {
     /// Prepares a sandbox around an empty workspace, with a proxy that only sleeps.
     pub(crate) fn prepare() -> Self {
         let cache = cache();
-        let kernel = kernel::ensure(&cache, None, &Loud).unwrap();
+        let configured = std::env::var_os(KERNEL).map(PathBuf::from);
+        let kernel = kernel::ensure(&cache, configured.as_deref(), &Loud).unwrap();
         let initramfs = kernel::initramfs(&cache, &kernel, GUEST_INIT).unwrap();
         let sources = Sources::read(Path::new("/")).unwrap();
         let recipe = Recipe::named("shell").unwrap();
