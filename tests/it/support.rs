@@ -78,6 +78,11 @@ impl Drop for Home {
     }
 }
 
+/// How often a test kills what it tests: `usual`, or what `SANDBOX_KILLS` says.
+pub(crate) fn kills(usual: usize) -> usize {
+    std::env::var("SANDBOX_KILLS").map_or(usual, |kills| kills.parse().unwrap())
+}
+
 /// Kernel and template, made once for all tests.
 pub(crate) fn cache() -> &'static Path {
     Path::new(concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"))

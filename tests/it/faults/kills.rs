@@ -18,9 +18,9 @@ use tokio::time::timeout;
 use wire::mux::{self, Opener, Side};
 
 use crate::appliance::origin;
-use crate::support::Home;
+use crate::support::{self, Home};
 
-/// How often the proxy is killed; `SANDBOX_KILLS` says otherwise.
+/// How often the proxy is killed, unless told otherwise.
 const KILLS: usize = 25;
 
 /// Clients at once.
@@ -50,7 +50,7 @@ async fn a_proxy_killed_at_any_moment_loses_nothing() {
         .map(|_| tokio::spawn(client(channel.clone(), origin, Arc::clone(&seen))))
         .collect();
 
-    let kills = std::env::var("SANDBOX_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
+    let kills = support::kills(KILLS);
     let mut longest = Duration::ZERO;
     for _ in 0..kills {
         let started = Instant::now();
