@@ -28,7 +28,7 @@ const ROUTES: NonZeroUsize = NonZeroUsize::new(512).unwrap();
 /// A kept route is used at least this long: a time to live of zero must not mean a question for each request.
 const MIN_TTL: Duration = Duration::from_secs(1);
 
-/// And at most this long, so that changes of this machine's own addresses are seen.
+/// And at most this long: whoever moves a name should not have to wait for an hour.
 const MAX_TTL: Duration = Duration::from_secs(30);
 
 /// How long a name goes to a parent before it is looked up here again. COST: where no name server answers, the next request
@@ -103,6 +103,8 @@ pub(crate) struct Gate {
 
 struct Kept {
     route: Arc<Route>,
+    /// With which reading of this machine's addresses it was judged.
+    reading: u64,
     until: Instant,
 }
 
@@ -165,6 +167,7 @@ impl Gate {
         snapshot: Arc<Snapshot>,
         target: &Target,
     ) -> Result<Arc<Route>, Refusal> {
+        let reading = self.local.reading();
         let host = snapshot.policy.admit_host(target);
         if !host.action.is_allow() {
             return Err(Refusal::Host(refusal(&snapshot, target, host.reason)));
@@ -181,14 +184,15 @@ impl Gate {
             Host::Name(name) => match self.resolve.lookup(name).await {
                 Ok(answer) => (answer.addresses, answer.valid_until),
                 Err(error) => {
-                    let route = Arc::new(self.unresolved(&snapshot, target, host, error)?);
-                    self.keep(route.clone(), Instant::now() + UNRESOLVED_TTL);
+                    let route = self.unresolved(&snapshot, reading, target, host, error)?;
+                    let route = Arc::new(route);
+                    self.keep(route.clone(), reading, Instant::now() + UNRESOLVED_TTL);
                     return Ok(route);
                 }
             },
         };
-        let route = Arc::new(self.judge(&snapshot, target, host, &addresses)?);
-        self.keep(route.clone(), until);
+        let route = Arc::new(self.judge(&snapshot, reading, target, host, &addresses)?);
+        self.keep(route.clone(), reading, until);
         Ok(route)
     }
 
@@ -214,6 +218,7 @@ impl Gate {
     fn unresolved(
         &self,
         snapshot: &Snapshot,
+        reading: u64,
         target: &Target,
         host: HostVerdict,
         error: ResolveError,
@@ -240,7 +245,7 @@ impl Gate {
         }
         Ok(Route {
             target: target.clone(),
-            permits: vec![Permit::new(target, None, snapshot.generation)],
+            permits: vec![Permit::new(target, None, snapshot.generation, reading)],
             bypass: is_bypass(&snapshot.policy, target, None),
             explicit: true,
             verdict,
@@ -250,10 +255,11 @@ impl Gate {
         })
     }
 
-    /// Whether the policy now in force would still grant `permit`; for a `bypass` tunnel also, whether it may still go unread.
+    /// Whether the policy now in force would still grant `permit`, with this machine's addresses as they are now; for a
+    /// `bypass` tunnel also, whether it may still go unread.
     pub(crate) fn stands(&self, permit: &Permit, bypass: bool) -> bool {
         let snapshot = self.live.snapshot();
-        if snapshot.generation == permit.generation {
+        if (snapshot.generation, self.local.reading()) == (permit.generation, permit.reading) {
             return true;
         }
         let (policy, target) = (&snapshot.policy, &permit.target);
@@ -276,6 +282,7 @@ impl Gate {
     fn judge(
         &self,
         snapshot: &Snapshot,
+        reading: u64,
         target: &Target,
         host: HostVerdict,
         addresses: &[IpAddr],
@@ -298,7 +305,8 @@ impl Gate {
                 dropped.push(format!("{address} is carried differently"));
                 continue;
             }
-            permits.push(Permit::new(target, Some(address), snapshot.generation));
+            let permit = Permit::new(target, Some(address), snapshot.generation, reading);
+            permits.push(permit);
         }
         match (permits.is_empty(), first_refusal) {
             (true, Some((reason, address))) => Err(Refusal::Address {
@@ -329,23 +337,22 @@ impl Gate {
     fn kept(&self, target: &Target, generation: u64) -> Option<Arc<Route>> {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = routes.get(target)?;
-        let current = kept.route.verdict.generation == generation && Instant::now() < kept.until;
+        let current = kept.route.verdict.generation == generation
+            && kept.reading == self.local.reading()
+            && Instant::now() < kept.until;
         current.then(|| kept.route.clone())
     }
 
-    fn keep(&self, route: Arc<Route>, until: Instant) {
+    fn keep(&self, route: Arc<Route>, reading: u64, until: Instant) {
         let now = Instant::now();
         let until = until.clamp(now + MIN_TTL, now + MAX_TTL);
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-        routes.put(route.target.clone(), Kept { route, until });
-    }
-
-    /// Forgets kept addresses, because this machine's own have changed.
-    pub(crate) fn forget(&self) {
-        self.routes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        let kept = Kept {
+            route,
+            reading,
+            until,
+        };
+        routes.put(kept.route.target.clone(), kept);
     }
 }
 

@@ -1,15 +1,30 @@
 //! This machine's own addresses, and the sockets the proxy must never dial.
 
+mod changes;
+
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use policy_lang::LocalAddrs;
+use tokio::time::{sleep, timeout};
+
+use changes::Changes;
+
+/// How often the interfaces are read where the kernel does not tell of changes.
+const POLL: Duration = Duration::from_secs(5);
+
+/// COST: the least time between two readings, where containers come and go by the hundred: 20 readings a second at most.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The machine's addresses as last read.
 #[derive(Debug)]
 pub(crate) struct Local {
     addrs: ArcSwap<LocalAddrs>,
+    /// How often they have been others.
+    reading: AtomicU64,
     listeners: Mutex<Vec<SocketAddr>>,
 }
 
@@ -17,6 +32,7 @@ impl Local {
     pub(crate) fn new(listeners: Vec<SocketAddr>) -> Self {
         let local = Self {
             addrs: ArcSwap::default(),
+            reading: AtomicU64::new(0),
             listeners: Mutex::new(listeners),
         };
         local.refresh();
@@ -32,8 +48,21 @@ impl Local {
         self.refresh();
     }
 
-    /// Reads the interfaces again: networks come and go while a sandbox runs. True if something changed.
-    pub(crate) fn refresh(&self) -> bool {
+    /// Reads the interfaces again whenever an address came or left, and calls `changed` if they are others: networks come
+    /// and go while a sandbox runs.
+    pub(crate) async fn follow(&self, changed: impl Fn()) {
+        let changes = Changes::new();
+        loop {
+            if self.refresh() {
+                changed();
+            }
+            sleep(PAUSE).await;
+            let _ = timeout(POLL, changes.next()).await;
+        }
+    }
+
+    /// Reads the interfaces now. True if something changed.
+    fn refresh(&self) -> bool {
         let listeners = self
             .listeners
             .lock()
@@ -44,11 +73,19 @@ impl Local {
             return false;
         }
         self.addrs.store(Arc::new(fresh));
+        self.reading.fetch_add(1, Ordering::Release);
         true
     }
 
     pub(crate) fn addrs(&self) -> Arc<LocalAddrs> {
         self.addrs.load_full()
+    }
+
+    /// Which addresses these are.
+    ///
+    /// INVARIANT: who asks for this before [`Local::addrs`] never takes old addresses for newer ones.
+    pub(crate) fn reading(&self) -> u64 {
+        self.reading.load(Ordering::Acquire)
     }
 }
 

@@ -21,7 +21,7 @@ use crate::options::Options;
 use crate::room::Room;
 use crate::watch;
 
-/// How often idle connections are swept and this machine's addresses are read again.
+/// How often idle connections are swept.
 pub(crate) const HOUSEKEEPING: Duration = Duration::from_secs(5);
 
 /// The filtering proxy of one sandbox.
@@ -68,6 +68,7 @@ impl Proxy {
             context.clone(),
             housekeeping(context.clone()),
         ));
+        tokio::spawn(until_stopped(context.clone(), located(context.clone())));
         Ok(Arc::new(Self { context }))
     }
 
@@ -80,7 +81,6 @@ impl Proxy {
     ) -> impl Future<Output = io::Result<()>> + Send {
         if let Some(address) = accept.local_addr() {
             self.context.local.listens(address);
-            self.context.gate.forget();
         }
         let context = self.context.clone();
         entrance::accepting(self.context.clone(), accept, move |client| {
@@ -163,9 +163,11 @@ async fn housekeeping(context: Arc<Context>) {
     let mut ticks = interval(HOUSEKEEPING);
     loop {
         ticks.tick().await;
-        if context.local.refresh() {
-            context.gate.forget();
-        }
         context.sweep();
     }
+}
+
+/// Lets go of connections to addresses that have become this machine's.
+async fn located(context: Arc<Context>) {
+    context.local.follow(|| context.sweep()).await;
 }

@@ -118,6 +118,7 @@ impl Appliance {
             tokio::spawn(until_stopped(nobody.clone(), exporting));
         }
         tokio::spawn(until_stopped(nobody.clone(), watched(appliance.clone())));
+        tokio::spawn(until_stopped(nobody.clone(), located(appliance.clone())));
         tokio::spawn(until_stopped(nobody, housekeeping(appliance.clone())));
         Ok(appliance)
     }
@@ -132,7 +133,6 @@ impl Appliance {
     ) -> impl Future<Output = io::Result<()>> + Send {
         if let Some(address) = accept.local_addr() {
             self.ground.local.listens(address);
-            self.forget();
         }
         let members = self.members.clone();
         entrance::accepting(members.nobody.clone(), accept, move |client| match &door {
@@ -314,9 +314,10 @@ impl Appliance {
             .context(name.as_str(), live.clone(), credentials)
     }
 
-    fn forget(&self) {
+    /// Lets go of what no policy in force would grant.
+    fn sweep(&self) {
         for context in self.members.table().served.values() {
-            context.gate.forget();
+            context.sweep();
         }
     }
 
@@ -380,11 +381,12 @@ async fn housekeeping(appliance: Arc<Appliance>) {
     let mut ticks = interval(HOUSEKEEPING);
     loop {
         ticks.tick().await;
-        if appliance.ground.local.refresh() {
-            appliance.forget();
-        }
-        for context in appliance.members.table().served.values() {
-            context.sweep();
-        }
+        appliance.sweep();
     }
+}
+
+/// Lets go of connections to addresses that have become this machine's.
+async fn located(appliance: Arc<Appliance>) {
+    let local = &appliance.ground.local;
+    local.follow(|| appliance.sweep()).await;
 }

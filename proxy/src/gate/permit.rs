@@ -16,17 +16,25 @@ pub(crate) struct Permit {
     address: Option<SocketAddr>,
     pub(super) target: Target,
     pub(super) generation: u64,
+    /// With which [`reading`](crate::local::Local::reading) of this machine's addresses it was judged.
+    pub(super) reading: u64,
     /// The one request it is for, where it is for one only.
     pub(super) request: Option<(Method, PathAndQuery)>,
 }
 
 impl Permit {
     /// For `target` at an address that was judged, or (none) for a parent that resolves the name.
-    pub(super) fn new(target: &Target, address: Option<IpAddr>, generation: u64) -> Self {
+    pub(super) fn new(
+        target: &Target,
+        address: Option<IpAddr>,
+        generation: u64,
+        reading: u64,
+    ) -> Self {
         Self {
             address: address.map(|address| SocketAddr::new(address, target.port().get())),
             target: target.clone(),
             generation,
+            reading,
             request: None,
         }
     }

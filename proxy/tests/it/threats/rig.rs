@@ -2,6 +2,7 @@
 
 use proxy::Limits;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 
 use super::Adapter;
 use crate::support::client::{client_config, connect};
@@ -57,13 +58,23 @@ impl Rig {
         limits: Limits,
         script: impl Fn(&str) -> Reply + Clone + Send + Sync + 'static,
     ) -> Self {
+        Self::at("127.0.0.1:0", limits, script).await
+    }
+
+    /// With origins that listen at `bind`.
+    pub(crate) async fn at(
+        bind: &str,
+        limits: Limits,
+        script: impl Fn(&str) -> Reply + Clone + Send + Sync + 'static,
+    ) -> Self {
         let world = World::with(&config("deny", &[], &[], &[]), limits).await;
         let certificate = |host| world.pki.server(host, Flaw::None, &[b"http/1.1"]);
+        let bound = async || TcpListener::bind(bind).await.unwrap();
         let rig = Self {
-            plain: Canary::http(script.clone()).await,
-            tls: Canary::https(certificate(HOST), script.clone()).await,
-            open_plain: Canary::http(script.clone()).await,
-            open_tls: Canary::https(certificate(OPEN), script).await,
+            plain: Canary::http_on(bound().await, script.clone()),
+            tls: Canary::https_on(bound().await, certificate(HOST), script.clone()),
+            open_plain: Canary::http_on(bound().await, script.clone()),
+            open_tls: Canary::https_on(bound().await, certificate(OPEN), script),
             world,
         };
         for name in [HOST, OPEN] {
