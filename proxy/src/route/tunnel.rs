@@ -22,6 +22,9 @@ use crate::upstream::through::{Reached, reach};
 /// The proxy's consent to a `CONNECT`.
 pub(crate) const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 
+/// Room for a hello, so that it comes in one read: with a post-quantum key share it has some 1,700 bytes.
+const HELLO: usize = 2048;
+
 /// Opens a bypassed `CONNECT`. The first bytes are looked at all the same: TLS must be for the host that was admitted.
 pub(crate) async fn serve<I>(
     context: Arc<Context>,
@@ -148,6 +151,7 @@ where
     O: AsyncRead + AsyncWrite + Unpin,
 {
     let mut first = BytesMut::from(&*early);
+    first.reserve(HELLO);
     let mut greeting = [0; 4096];
     while first.is_empty() {
         tokio::select! {
@@ -184,6 +188,7 @@ pub(crate) async fn hello<C: AsyncRead + Unpin>(
             Sniff::Partial => {}
             known => return Ok(known),
         }
+        first.reserve(HELLO);
         match client.read_buf(first).await {
             Ok(0) | Err(_) => return Err(Cause::ClientAbort),
             Ok(_) => {}

@@ -5,5 +5,6 @@ pub mod ca;
 mod certificate;
 pub(crate) mod client_hello;
 pub(crate) mod leaf;
+mod provider;
 pub(crate) mod server;
 pub(crate) mod upstream;

@@ -10,6 +10,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::provider::provider;
+
 /// Ends TLS. No early data, no client certificates.
 pub(crate) struct Acceptor {
     base: ServerConfig,
@@ -17,11 +19,11 @@ pub(crate) struct Acceptor {
 
 impl Acceptor {
     pub(crate) fn new(placeholder: Arc<CertifiedKey>) -> Result<Self, rustls::Error> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut base = ServerConfig::builder_with_provider(provider)
+        let mut base = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(placeholder)));
+        base.ignore_client_order = true;
         // One stateless ticket: resumption spares the guest a verification and the proxy a table.
         base.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
         base.send_tls13_tickets = 1;

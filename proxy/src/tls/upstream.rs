@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::provider::provider;
 use crate::cause::TlsError;
 use crate::upstream::sender::Protocol;
 
@@ -49,8 +50,7 @@ pub(crate) fn trusted(file: Option<&Path>) -> (Arc<RootCertStore>, Vec<String>) 
 impl Connector {
     /// With sessions of its own: none is resumed that another one began.
     pub(crate) fn new(roots: Arc<RootCertStore>) -> Result<Self, rustls::Error> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
+        let mut config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();

@@ -14,8 +14,8 @@ use crate::credentials::Identity;
 use crate::gate::Permit;
 
 /// Idle HTTP/1 connections kept for one target, and for all together.
-const MAX_PER_TARGET: usize = 128;
-const MAX_TOTAL: usize = 256;
+const MAX_PER_TARGET: usize = 256;
+const MAX_TOTAL: usize = 512;
 
 /// HTTP/2 connections kept, one for each target.
 const MAX_SHARED: usize = 256;

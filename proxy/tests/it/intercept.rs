@@ -1,5 +1,7 @@
 //! Interception: TLS ended, judged request by request, verified anew.
 
+use rustls::CipherSuite;
+
 use crate::support::client::client_config;
 use crate::support::origin::ok;
 use crate::support::pki::Flaw;
@@ -23,6 +25,9 @@ async fn world(flaw: Flaw) -> (World, Canary, String) {
 async fn requests_are_read_judged_and_carried() {
     let (world, origin, authority) = world(Flaw::None).await;
     let mut tunnel = world.inside(&authority).await;
+    // The client names AES-256 first.
+    let suite = tunnel.io.get_ref().1.negotiated_cipher_suite().unwrap();
+    assert_eq!(suite.suite(), CipherSuite::TLS13_AES_128_GCM_SHA256);
     for path in ["/1?secret=x", "/2", "/3"] {
         let answer = tunnel.get(&authority, path).await.unwrap();
         assert_eq!((answer.status, answer.body.as_str()), (200, "hello"));
