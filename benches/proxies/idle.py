@@ -53,7 +53,7 @@ def cost(proxy, opener, warm, count):
     time.sleep(1)
     after, cpu = proxy.process.resident(), proxy.process.cpu()
     time.sleep(3)
-    idle = (proxy.process.cpu() - cpu) / 3
+    idle = (proxy.process.cpu()[0] - cpu[0]) / 3
     for stream in opened:
         stream.close()
     return {"kib": (after - before) / count, "idle": idle, "base": before}

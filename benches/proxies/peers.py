@@ -5,7 +5,9 @@ CONNECT and ends the TLS inside, `relay` is a fixed way to the TLS origin, `sni`
 """
 
 import json
+import pathlib
 import shutil
+import sys
 
 import places
 from process import Process
@@ -180,4 +182,11 @@ def mitmproxy(folder):
     return Proxy("mitmproxy", Process("mitmproxy", command, folder, 3251), {"forward": 3251, "intercept": 3251})
 
 
-PEERS = {maker.__name__: maker for maker in (squid, tinyproxy, haproxy, envoy, hudsucker, mitmproxy)}
+def bare(folder):
+    """No proxy, but the kernel's share of one; see `bare.py`."""
+    program = pathlib.Path(__file__).with_name("bare.py")
+    process = Process("bare", [sys.executable, program, 3261, places.SINK], folder, 3261)
+    return Proxy("bare", process, {"relay": {places.SINK: 3261}})
+
+
+PEERS = {maker.__name__: maker for maker in (squid, tinyproxy, haproxy, envoy, hudsucker, mitmproxy, bare)}

@@ -50,13 +50,14 @@ class Process:
         return found
 
     def cpu(self):
-        """Seconds of processor time, user and system, all threads, helpers and finished children."""
-        total = 0
+        """Seconds of processor time, all of it and the kernel's: all threads, helpers and finished children."""
+        total = kernel = 0
         for pid in self.family():
             with contextlib.suppress(OSError):
                 stat = fields(pathlib.Path(f"/proc/{pid}/stat"))
                 total += sum(int(ticks) for ticks in stat[11:15])
-        return total * TICK
+                kernel += int(stat[12]) + int(stat[14])
+        return total * TICK, kernel * TICK
 
     def resident(self):
         """KiB of resident memory."""

@@ -26,7 +26,7 @@ def mode_for(proxy, wanted):
     return next(mode for mode in wanted if mode in proxy.ports)
 
 
-def requests(bench, names, modes, url, what, goals=None, keys=("cpu", "rps", "p50", "p99"), slow=(), **extra):
+def requests(bench, names, modes, url, what, goals=None, keys=("cpu", "kernel", "rps", "p50", "p99"), slow=(), **extra):
     """Requests through each peer and ours: cost of one, rate, latency."""
     def sample(proxy):
         way = load.through(proxy, url, mode_for(proxy, modes))
@@ -34,7 +34,8 @@ def requests(bench, names, modes, url, what, goals=None, keys=("cpu", "rps", "p5
         return load.measured(proxy, lambda: load.oha(way, seconds, **extra))
 
     pairs = load.interleaved(bench.peers(names), bench.ours, bench.rounds, sample, bench.say)
-    units = {"cpu": "CPU µs", "rps": "requests/s", "p50": "p50 ms", "p99": "p99 ms"}
+    units = {"cpu": "CPU µs", "kernel": "of it in the kernel, µs", "rps": "requests/s", "p50": "p50 ms",
+             "p99": "p99 ms"}
     for peer, found in pairs.items():
         for key in keys:
             goal = (goals or {}).get((peer, key))
@@ -87,7 +88,8 @@ def w5(bench):
         def sample(proxy, streams=streams, down=down):
             return load.measured(proxy, lambda: bulk.tunnel(proxy, streams, down, bench.seconds), "gigabytes")
 
-        pairs = load.interleaved(bench.peers(["haproxy", "squid", "envoy"]), bench.ours, bench.rounds, sample, bench.say)
+        pairs = load.interleaved(bench.peers(["haproxy", "squid", "envoy", "bare"]), bench.ours, bench.rounds, sample,
+                                 bench.say)
         what = f"tunnel, bulk {'down' if down else 'up'}, {streams} stream{'s' * (streams > 1)}"
         for peer, found in pairs.items():
             is_goal = peer == "haproxy"
@@ -124,6 +126,7 @@ def w7(bench):
         pairs = load.interleaved(bench.peers(names), bench.ours, bench.rounds, sample, bench.say)
         for peer, found in pairs.items():
             yield Row(f"{what}: CPU µs", peer, found, "cpu", goals.get((peer, "cpu")))
+            yield Row(f"{what}: of it in the kernel, µs", peer, found, "kernel")
             yield Row(f"{what}: connections/s", peer, found, "rps", more_is_better=True)
             yield Row(f"{what}: upstream connections a request", peer, found, "upstream")
 
