@@ -28,6 +28,7 @@ use virtiofsd::soft_idmap::cmdline::IdMap;
 mod answer;
 mod device;
 mod echo;
+mod gone;
 mod guard;
 mod hidden;
 mod listing;
@@ -38,6 +39,7 @@ use crate::confine::{self, Enforced, Files};
 use crate::spec::Caller;
 use echo::Echo;
 pub(crate) use echo::RECORD;
+use gone::Gone;
 use guard::Guard;
 pub use hidden::Hidden;
 
@@ -180,17 +182,16 @@ pub fn serve(args: &ShareArgs) -> Result<(), Error> {
         ..config
     };
     announce().map_err(Error::server)?;
-    let echo = Echo::new();
     let opened = |source| Error::Folder {
         dir: args.dir.clone(),
         source,
     };
     if args.read_only {
         let fs = PassthroughFsRo::new(config).map_err(opened)?;
-        run(Guard { fs, hidden, echo }, args.asker, listener)
+        run(guard(fs, hidden), args.asker, listener)
     } else {
         let fs = PassthroughFs::new(config).map_err(opened)?;
-        run(Guard { fs, hidden, echo }, args.asker, listener)
+        run(guard(fs, hidden), args.asker, listener)
     }
 }
 
@@ -343,6 +344,15 @@ fn announce() -> io::Result<()> {
     use std::io::Write;
     println!("ready");
     io::stdout().flush()
+}
+
+fn guard<F>(fs: F, hidden: Option<Arc<Hidden>>) -> Guard<F> {
+    Guard {
+        fs,
+        hidden,
+        echo: Echo::new(),
+        gone: Gone::new(),
+    }
 }
 
 fn run<F>(fs: Guard<F>, asker: Asker, mut listener: Listener) -> Result<(), Error>

@@ -7,6 +7,8 @@
     reason = "clippy's leave for tests does not reach their helpers"
 )]
 
+#[path = "workspace/edits.rs"]
+mod edits;
 mod support;
 
 use std::fs;
@@ -32,7 +34,8 @@ async fn a_workspace_is_shared_and_what_is_hidden_is_not() {
     another_folder(&client).await;
     files_alone(&client, &single).await;
     both_sides(&client, &folder).await;
-    host_edits_are_heard_of(&client, &folder).await;
+    edits::are_heard_of(&client, &folder).await;
+    edits::are_not_written_past(&client, &folder).await;
     names_modes_and_links(&client, &folder).await;
     large_files(&client, &folder).await;
     let [published] = status.published[..] else {
@@ -68,7 +71,8 @@ async fn a_containers_workspace_is_shared_and_what_is_hidden_is_not() {
     hidden_files(&client, &folder).await;
     another_folder(&client).await;
     both_sides(&client, &folder).await;
-    host_edits_are_heard_of(&client, &folder).await;
+    edits::are_heard_of(&client, &folder).await;
+    edits::are_not_written_past(&client, &folder).await;
     names_modes_and_links(&client, &folder).await;
     large_files(&client, &folder).await;
     a_server_of_a_folder_is_killed(&mut sandbox, &folder).await;
@@ -342,83 +346,6 @@ async fn large_files(client: &Client, folder: &Path) {
         assert_eq!((found.len(), same), (wanted.len(), wanted.len()), "{name}");
     }
     ok(client, folder, "rm copy slowly end").await;
-}
-
-/// Watches its working directory by inotify(7), and shows what it hears of and finds at that moment. Says `ready` when
-/// it does; after `stop` it writes to `mine` itself; after `end` it ends.
-const WATCHER: &str = r#"
-import ctypes, os, struct
-libc = ctypes.CDLL(None)
-names = {0x2: "modify", 0x40: "moved_from", 0x80: "moved_to", 0x100: "create", 0x200: "delete"}
-notify = libc.inotify_init()
-libc.inotify_add_watch(notify, b".", sum(names))
-# What is believed now must not be believed then.
-for name in ("file", "saved", "mine"):
-    open(name).read()
-open("ready", "w").close()
-while True:
-    events = os.read(notify, 1 << 16)
-    while events:
-        _, mask, _, size = struct.unpack("iIII", events[:16])
-        name = events[16:16 + size].rstrip(b"\0").decode()
-        events = events[16 + size:]
-        there = open(name).read().strip() if os.path.isfile(name) else ""
-        print(name, names.get(mask & 0xfff, mask), there, sep=":")
-        # It is heard of twice, as new and as written to.
-        if name == "stop" and mask & 0x100:
-            os.write(os.open("mine", os.O_WRONLY | os.O_APPEND), b"more")
-        if name == "end":
-            raise SystemExit
-"#;
-
-/// A program that waits for files to change hears of the host's edits at once and finds what they made; of its own it
-/// hears once.
-async fn host_edits_are_heard_of(client: &Client, folder: &Path) {
-    let there = folder.join("w");
-    fs::create_dir(&there).unwrap();
-    for name in ["file", "saved", "mine"] {
-        fs::write(there.join(name), "before\n").unwrap();
-    }
-    fs::write(folder.join("watcher.py"), WATCHER).unwrap();
-    let edit = tokio::task::spawn_blocking({
-        let (there, beside) = (there.clone(), folder.join("beside"));
-        move || {
-            wait_for(|| there.join("ready").exists());
-            fs::write(there.join("file"), "after, in place\n").unwrap();
-            fs::write(there.join("new"), "new\n").unwrap();
-            fs::create_dir(there.join("folder")).unwrap();
-            // As editors and git save: written beside, then renamed over.
-            fs::write(&beside, "after, replaced\n").unwrap();
-            fs::rename(&beside, there.join("saved")).unwrap();
-            fs::write(there.join("stop"), "").unwrap();
-            wait_for(|| fs::read_to_string(there.join("mine")).unwrap() == "before\nmore");
-            fs::write(there.join("end"), "").unwrap();
-        }
-    });
-    let told = ok(client, folder, "cd w && timeout 100 python3 ../watcher.py").await;
-    edit.await.unwrap();
-    for wanted in [
-        "file:modify:after, in place",
-        "new:create:new",
-        "folder:create:",
-        "saved:create:after, replaced",
-        "end:create:",
-    ] {
-        assert!(told.lines().any(|line| line == wanted), "{wanted}: {told}");
-    }
-    // What was there before may be told of late; from here on it has been.
-    let since = told.lines().skip_while(|line| !line.starts_with("stop:"));
-    let own = since.filter(|line| line.starts_with("mine:"));
-    assert_eq!(own.count(), 1, "{told}");
-    ok(client, folder, "rm -r w watcher.py").await;
-}
-
-fn wait_for(happened: impl Fn() -> bool) {
-    let began = std::time::Instant::now();
-    while !happened() {
-        assert!(began.elapsed() < support::PATIENCE);
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
 }
 
 /// The sandbox ends with it, and says why: QEMU can't be given another server.

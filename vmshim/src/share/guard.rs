@@ -20,6 +20,7 @@ use virtiofsd::soft_idmap::Id as _;
 use wire::message::PRETENCE;
 
 use super::echo::Echo;
+use super::gone::Gone;
 use super::hidden::Hidden;
 use super::listing::Listing;
 
@@ -30,6 +31,7 @@ pub(super) struct Guard<F> {
     pub(super) hidden: Option<Arc<Hidden>>,
     /// Whom the guest's own changes are told to.
     pub(super) echo: Echo,
+    pub(super) gone: Gone,
 }
 
 /// Set-user-ID and set-group-ID, as in `st_mode` (inode(7)).
@@ -94,7 +96,6 @@ impl<F: FileSystem<Inode = u64>> FileSystem for Guard<F> {
         fn destroy();
         fn getattr(ctx: Context, inode: F::Inode, handle: Option<F::Handle>) -> io::Result<(fuse::Attr, Duration)>;
         fn readlink(ctx: Context, inode: F::Inode) -> io::Result<Vec<u8>>;
-        fn open(ctx: Context, inode: F::Inode, kill_priv: bool, flags: u32) -> io::Result<(Option<F::Handle>, OpenOptions)>;
         fn read<W: ZeroCopyWriter>(ctx: Context, inode: F::Inode, handle: F::Handle, w: W, size: u32, offset: u64, lock_owner: Option<u64>, flags: u32) -> io::Result<usize>;
         fn flush(ctx: Context, inode: F::Inode, handle: F::Handle, lock_owner: u64) -> io::Result<()>;
         fn fsync(ctx: Context, inode: F::Inode, datasync: bool, handle: F::Handle) -> io::Result<()>;
@@ -104,7 +105,6 @@ impl<F: FileSystem<Inode = u64>> FileSystem for Guard<F> {
         fn getxattr(ctx: Context, inode: F::Inode, name: &CStr, size: u32) -> io::Result<GetxattrReply>;
         fn listxattr(ctx: Context, inode: F::Inode, size: u32) -> io::Result<ListxattrReply>;
         fn removexattr(ctx: Context, inode: F::Inode, name: &CStr) -> io::Result<()>;
-        fn opendir(ctx: Context, inode: F::Inode, flags: u32) -> io::Result<(Option<F::Handle>, OpenOptions)>;
         fn fsyncdir(ctx: Context, inode: F::Inode, datasync: bool, handle: F::Handle) -> io::Result<()>;
         fn releasedir(ctx: Context, inode: F::Inode, flags: u32, handle: F::Handle) -> io::Result<()>;
         fn access(ctx: Context, inode: F::Inode, mask: u32) -> io::Result<()>;
@@ -113,11 +113,22 @@ impl<F: FileSystem<Inode = u64>> FileSystem for Guard<F> {
     }
 
     fn lookup(&self, ctx: Context, parent: F::Inode, name: &CStr) -> io::Result<Entry> {
+        self.gone.walks(&ctx);
         self.see(parent, name)?;
         if pretends(&ctx)? {
             return Err(Errno::NOENT.into()); // or the kernel would not make what it has already
         }
         self.found(parent, name, self.fs.lookup(ctx, parent, name))
+    }
+
+    fn open(&self, ctx: Context, inode: F::Inode, kill_priv: bool, flags: u32) -> io::Result<(Option<F::Handle>, OpenOptions)> {
+        self.is_there(ctx, inode)?;
+        self.fs.open(ctx, inode, kill_priv, flags)
+    }
+
+    fn opendir(&self, ctx: Context, inode: F::Inode, flags: u32) -> io::Result<(Option<F::Handle>, OpenOptions)> {
+        self.is_there(ctx, inode)?;
+        self.fs.opendir(ctx, inode, flags)
     }
 
     fn forget(&self, ctx: Context, inode: F::Inode, count: u64) {
@@ -140,6 +151,9 @@ impl<F: FileSystem<Inode = u64>> FileSystem for Guard<F> {
     fn setattr(&self, ctx: Context, inode: F::Inode, mut attr: fuse::SetattrIn, handle: Option<F::Handle>, valid: SetattrValid) -> io::Result<(fuse::Attr, Duration)> {
         if pretends(&ctx)? {
             return self.fs.getattr(ctx, inode, handle);
+        }
+        if valid.contains(SetattrValid::SIZE) && handle.is_none() {
+            self.is_there(ctx, inode)?;
         }
         self.changes(ctx, inode);
         attr.mode = without_set_id(attr.mode);
@@ -285,6 +299,17 @@ impl<F: FileSystem<Inode = u64>> Guard<F> {
     /// What is there by this name although the guest's kernel believes that it makes it.
     fn find(&self, ctx: Context, parent: u64, name: &CStr) -> io::Result<Entry> {
         self.found(parent, name, self.fs.lookup(ctx, parent, name))
+    }
+
+    /// A file that is about to be opened, or made shorter, has a name; or it has none and is meant. See [`gone`].
+    ///
+    /// [`gone`]: super::gone
+    fn is_there(&self, ctx: Context, inode: u64) -> io::Result<()> {
+        let (attr, _) = self.fs.getattr(ctx, inode, None)?;
+        if attr.nlink == 0 && !self.gone.insists(&ctx, inode) {
+            return Err(Errno::STALE.into());
+        }
+        Ok(())
     }
 
     /// The guest is about to change this.

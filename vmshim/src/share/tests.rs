@@ -30,6 +30,7 @@ pub(super) fn shared(dir: &Path) -> Shared {
         fs,
         hidden: None,
         echo: Echo::silent(),
+        gone: Gone::new(),
     }
 }
 
@@ -286,6 +287,52 @@ fn a_full_disk_is_told_and_is_over_when_there_is_room() {
         .set_len(0)
         .unwrap();
     assert_eq!(file.write(&block, 0).unwrap(), block.len());
+}
+
+/// A file without a name is opened only by who was told so: by the name that it had, a thread would not ask again.
+#[test]
+fn a_file_without_a_name_is_opened_by_who_insists() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let fs = shared(dir.path());
+    for name in ["removed", "replaced", "kept"] {
+        fs::write(at(name), "before").unwrap();
+    }
+    fs::create_dir(at("folder")).unwrap();
+    let names = ["removed", "replaced", "kept", "folder"];
+    let inodes = names.map(|name| lookup(&fs, name).unwrap().inode);
+    fs::remove_file(at("removed")).unwrap();
+    fs::rename(at("kept"), at("replaced")).unwrap();
+    fs::remove_dir(at("folder")).unwrap();
+    fs::hard_link(at("replaced"), at("kept")).unwrap();
+
+    let read_only = libc::O_RDONLY as u32;
+    let open = |inode: u64, by: Context| match inode == inodes[3] {
+        true => fs.opendir(by, inode, read_only).err(),
+        false => fs.open(by, inode, false, read_only).err(),
+    };
+    let shorten = |inode: u64, by: Context| {
+        let none = SetattrIn::default();
+        fs.setattr(by, inode, none, None, SetattrValid::SIZE).err()
+    };
+    let other = Context { pid: 2, ..guest() };
+    let stale = Some(libc::ESTALE);
+    for (name, inode) in names.into_iter().zip(inodes) {
+        let told = |error: Option<io::Error>| error.map(|error| errno(&error));
+        let has_name = name == "kept";
+        let first = if has_name { None } else { stale };
+        assert_eq!(told(open(inode, guest())), first, "{name}");
+        assert_eq!(told(open(inode, other)), first, "{name}, another thread");
+        assert_eq!(told(open(inode, guest())), None, "{name}, once more");
+        assert_eq!(told(open(inode, guest())), first, "{name}, another time");
+        let _ = lookup(&fs, name);
+        assert_eq!(told(open(inode, guest())), first, "{name}, after a walk");
+        if name != "folder" {
+            let _ = lookup(&fs, name);
+            assert_eq!(told(shorten(inode, guest())), first, "{name}, made shorter");
+            assert_eq!(told(shorten(inode, guest())), None, "{name}, shorter again");
+        }
+    }
 }
 
 /// Init pretends in a group of its own. A kernel that says of no group might be asking for init.
