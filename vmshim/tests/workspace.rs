@@ -19,9 +19,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process};
-use support::{Sandbox, sh};
+use support::{Loud, Sandbox, sh};
+use vmshim::cache::Cache;
 use vmshim::client::Client;
 use vmshim::spec::{Isolation, Publish, Share};
+use vmshim::{GUEST_INIT, kernel};
 
 #[tokio::test]
 async fn a_workspace_is_shared_and_what_is_hidden_is_not() {
@@ -76,6 +78,56 @@ async fn a_containers_workspace_is_shared_and_what_is_hidden_is_not() {
     names_modes_and_links(&client, &folder).await;
     large_files(&client, &folder).await;
     a_server_of_a_folder_is_killed(&mut sandbox, &folder).await;
+}
+
+/// From Linux 6.12 on a kernel may leave out as whom it asks, and then a file that init pretends to remove is removed. Told
+/// by a kernel beside the ordinary one, which is older on some distributions.
+#[tokio::test]
+async fn a_newer_kernels_programs_hear_of_the_hosts_edits() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(package) = newer_kernel() else {
+        println!("apt knows no such kernel here");
+        return;
+    };
+    run(
+        dir.path(),
+        "apt-get",
+        &["download", "-qoAPT::Sandbox::User=root", &package],
+    );
+    let archive = fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap();
+    run(
+        dir.path(),
+        "dpkg-deb",
+        &["-x", archive.path().to_str().unwrap(), "."],
+    );
+
+    let mut sandbox = Sandbox::prepare();
+    // In the cache of all it would be the kernel of all.
+    let cache = Cache::new(dir.path().join("cache"));
+    let kernel = kernel::ensure(&cache, Some(dir.path()), &Loud).unwrap();
+    sandbox.spec.initramfs = kernel::initramfs(&cache, &kernel, GUEST_INIT).unwrap();
+    sandbox.spec.kernel = kernel.image();
+    let folder = sandbox.workspace.clone();
+    let (client, _) = sandbox.start().await;
+    assert!(ok(&client, &folder, "uname -r").await.starts_with("6.12."));
+    edits::are_heard_of(&client, &folder).await;
+    edits::are_not_written_past(&client, &folder).await;
+}
+
+/// The package that this one only points to.
+fn newer_kernel() -> Option<String> {
+    let mut command = Command::new("apt-cache");
+    command.args(["depends", "--important", "linux-image-6.12-cloud-amd64"]);
+    let depends = String::from_utf8(command.output().ok()?.stdout).unwrap();
+    let mut lines = depends.lines();
+    let package = lines.find_map(|line| line.trim().strip_prefix("Depends: "))?;
+    Some(package.to_owned())
+}
+
+fn run(dir: &Path, program: &str, args: &[&str]) {
+    let output = Command::new(program).args(args).current_dir(dir).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{program} {args:?}: {output:?}");
 }
 
 /// A sandbox with two folders, something in each hidden, and a published port.
