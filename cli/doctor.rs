@@ -1,9 +1,11 @@
 //! What a machine needs to run sandboxes, and whether it has it.
 
+use std::io;
 use std::path::Path;
 
 use serde::Serialize;
 use vmshim::cache::Cache;
+use vmshim::container;
 use vmshim::engine::accel::{self, Findings};
 use vmshim::kernel;
 use vmshim::spec::AccelChoice;
@@ -91,6 +93,7 @@ pub(crate) fn examine(paths: &Paths) -> Vec<Finding> {
     let machine = [
         processor(paths),
         fences(),
+        hiding(container::can_hide()),
         folder("state", &paths.sandboxes()),
         folder("cache", paths.cache()),
         guest_kernel(paths),
@@ -190,6 +193,25 @@ fn fences() -> Finding {
     }
 }
 
+/// What `--hide` takes in a container; a microVM hides without.
+fn hiding(fuse: io::Result<()>) -> Finding {
+    let Err(error) = fuse else {
+        return finding("FUSE", Severity::Good, "hides files from containers");
+    };
+    let fix = match error.kind() {
+        io::ErrorKind::PermissionDenied => "sudo chmod 666 /dev/fuse",
+        _ => "sudo modprobe fuse",
+    };
+    Finding {
+        fix: Some(fix.to_owned()),
+        ..finding(
+            "FUSE",
+            Severity::Warning,
+            format!("no `--hide` in containers: `/dev/fuse` cannot be opened: {error}"),
+        )
+    }
+}
+
 fn lsm_has_landlock() -> bool {
     let modules = std::fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
     modules.split(',').any(|module| module.trim() == "landlock")
@@ -248,5 +270,19 @@ mod tests {
         assert_eq!(told, wanted);
         let said = remedy(&some).unwrap();
         assert!(said.ends_with(" e2fsprogs npm"), "{said}");
+    }
+
+    #[test]
+    fn one_command_opens_the_device_that_hiding_takes() {
+        use io::ErrorKind::{NotFound, PermissionDenied};
+        assert_eq!(hiding(Ok(())).severity, Severity::Good);
+        for (kind, fix) in [
+            (NotFound, "sudo modprobe fuse"),
+            (PermissionDenied, "sudo chmod 666 /dev/fuse"),
+        ] {
+            let found = hiding(Err(kind.into()));
+            assert_eq!(found.severity, Severity::Warning);
+            assert_eq!(found.fix.as_deref(), Some(fix));
+        }
     }
 }

@@ -73,8 +73,21 @@ pub(crate) fn run(client: &Client, job: Job) -> Outcome {
         stdin: job.stdin,
         detach: job.detach,
     };
-    block_on(converse(client, exec, job.detach_keys, job.is_agent))
-        .map_err(|failure| failure.code_unless_set(EXEC_FAILED))
+    block_on(async {
+        let known = notes(client).await.len();
+        let outcome = converse(client, exec, job.detach_keys, job.is_agent).await;
+        // What came meanwhile would have spoilt the screen.
+        let came = notes(client).await.into_iter().skip(known);
+        came.for_each(report::say);
+        outcome
+    })
+    .map_err(|failure| failure.code_unless_set(EXEC_FAILED))
+}
+
+/// What the sandbox has to say to people; nothing if it is gone.
+async fn notes(client: &Client) -> Vec<String> {
+    let status = client.status().await;
+    status.map(|status| status.notes).unwrap_or_default()
 }
 
 async fn converse(

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 pub use bundle::write as write_bundle;
 pub use caps::{Caps, Group, Uncapped};
-pub use folders::{Mounting, Unserved, mount_in};
+pub use folders::{Mounting, Unserved, can_hide, mount_in};
 pub use ids::Ids;
 pub use root::{ensure as ensure_root, remove as remove_root};
 

@@ -26,6 +26,7 @@ use virtiofsd::seccomp::{SeccompAction, enable_seccomp};
 use virtiofsd::soft_idmap::cmdline::IdMap;
 
 mod answer;
+mod bound;
 mod device;
 mod echo;
 mod gone;
@@ -37,6 +38,7 @@ mod virtio;
 
 use crate::confine::{self, Enforced, Files};
 use crate::spec::Caller;
+use bound::Bound;
 use echo::Echo;
 pub(crate) use echo::RECORD;
 use gone::Gone;
@@ -177,10 +179,12 @@ pub fn serve(args: &ShareArgs) -> Result<(), Error> {
     };
     let limit = setup_rlimit_nofile(Some(most_files()?)).map_err(Error::server)?;
     let (listener, config) = enter(args)?;
+    let files = limit.saturating_sub(OWN_FILES);
     let config = passthrough::Config {
-        guest_fd_limit: limit.saturating_sub(OWN_FILES),
+        guest_fd_limit: files,
         ..config
     };
+    let bound = Bound::new(args.file.as_ref().unwrap_or(&args.dir).clone(), files);
     announce().map_err(Error::server)?;
     let opened = |source| Error::Folder {
         dir: args.dir.clone(),
@@ -188,10 +192,10 @@ pub fn serve(args: &ShareArgs) -> Result<(), Error> {
     };
     if args.read_only {
         let fs = PassthroughFsRo::new(config).map_err(opened)?;
-        run(guard(fs, hidden), args.asker, listener)
+        run(guard(fs, hidden, bound), args.asker, listener)
     } else {
         let fs = PassthroughFs::new(config).map_err(opened)?;
-        run(guard(fs, hidden), args.asker, listener)
+        run(guard(fs, hidden, bound), args.asker, listener)
     }
 }
 
@@ -346,12 +350,13 @@ fn announce() -> io::Result<()> {
     io::stdout().flush()
 }
 
-fn guard<F>(fs: F, hidden: Option<Arc<Hidden>>) -> Guard<F> {
+fn guard<F>(fs: F, hidden: Option<Arc<Hidden>>, bound: Bound) -> Guard<F> {
     Guard {
         fs,
         hidden,
         echo: Echo::new(),
         gone: Gone::new(),
+        bound,
     }
 }
 

@@ -105,6 +105,11 @@ pub fn mount_in(command: &mut Command, spec: &Spec) -> Result<Option<Mounting>, 
     }))
 }
 
+/// Whether this user can hide files from a container.
+pub fn can_hide() -> io::Result<()> {
+    open().map(drop)
+}
+
 fn open() -> io::Result<File> {
     File::options().read(true).write(true).open(DEVICE)
 }

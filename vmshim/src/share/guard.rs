@@ -19,6 +19,7 @@ use virtiofsd::soft_idmap::Id as _;
 
 use wire::message::PRETENCE;
 
+use super::bound::Bound;
 use super::echo::Echo;
 use super::gone::Gone;
 use super::hidden::Hidden;
@@ -31,7 +32,10 @@ pub(super) struct Guard<F> {
     pub(super) hidden: Option<Arc<Hidden>>,
     /// Whom the guest's own changes are told to.
     pub(super) echo: Echo,
+    /// Whom a file without a name is opened for.
     pub(super) gone: Gone,
+    /// Who is told when too many are open.
+    pub(super) bound: Bound,
 }
 
 /// Set-user-ID and set-group-ID, as in `st_mode` (inode(7)).
@@ -118,17 +122,18 @@ impl<F: FileSystem<Inode = u64>> FileSystem for Guard<F> {
         if pretends(&ctx)? {
             return Err(Errno::NOENT.into()); // or the kernel would not make what it has already
         }
-        self.found(parent, name, self.fs.lookup(ctx, parent, name))
+        let found = self.bound.heed(self.fs.lookup(ctx, parent, name));
+        self.found(parent, name, found)
     }
 
     fn open(&self, ctx: Context, inode: F::Inode, kill_priv: bool, flags: u32) -> io::Result<(Option<F::Handle>, OpenOptions)> {
         self.is_there(ctx, inode)?;
-        self.fs.open(ctx, inode, kill_priv, flags)
+        self.bound.heed(self.fs.open(ctx, inode, kill_priv, flags))
     }
 
     fn opendir(&self, ctx: Context, inode: F::Inode, flags: u32) -> io::Result<(Option<F::Handle>, OpenOptions)> {
         self.is_there(ctx, inode)?;
-        self.fs.opendir(ctx, inode, flags)
+        self.bound.heed(self.fs.opendir(ctx, inode, flags))
     }
 
     fn forget(&self, ctx: Context, inode: F::Inode, count: u64) {
@@ -230,7 +235,8 @@ impl<F: FileSystem<Inode = u64>> FileSystem for Guard<F> {
 
     fn create(&self, ctx: Context, parent: F::Inode, name: &CStr, mode: u32, kill_priv: bool, flags: u32, umask: u32, extensions: Extensions) -> io::Result<(Entry, Option<F::Handle>, OpenOptions)> {
         self.make(parent, name)?;
-        let made = self.fs.create(ctx, parent, name, without_set_id(mode), kill_priv, flags, umask, extensions)?;
+        let made = self.fs.create(ctx, parent, name, without_set_id(mode), kill_priv, flags, umask, extensions);
+        let made = self.bound.heed(made)?;
         self.echo.tell(made.0.inode, || Some(made.0.attr.ino));
         Ok(made)
     }
@@ -322,6 +328,7 @@ impl<F: FileSystem<Inode = u64>> Guard<F> {
 
     /// The guest has made this.
     fn made(&self, entry: io::Result<Entry>) -> io::Result<Entry> {
+        let entry = self.bound.heed(entry);
         if let Ok(entry) = &entry {
             self.echo.tell(entry.inode, || Some(entry.attr.ino));
         }

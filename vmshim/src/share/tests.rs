@@ -31,6 +31,7 @@ pub(super) fn shared(dir: &Path) -> Shared {
         hidden: None,
         echo: Echo::silent(),
         gone: Gone::new(),
+        bound: Bound::new(dir.to_owned(), u64::MAX),
     }
 }
 

@@ -41,17 +41,13 @@ pub(crate) struct Sandbox {
     _dir: TempDir,
 }
 
-struct Loud;
+pub(crate) struct Loud;
 
 impl Progress for Loud {
     fn event(&self, event: Event<'_>) {
         println!("{event:?}");
     }
 }
-
-/// The folder of another kernel for the guest, laid out as its package unpacks. It goes to the cache, where it would be
-/// other tests' kernel, too: name a cache of its own in `SANDBOX_CACHE` with it.
-const KERNEL: &str = "SANDBOX_TEST_KERNEL";
 
 /// The cache that all tests share; building it takes minutes the first time.
 pub(crate) fn cache() -> Cache {
@@ -63,8 +59,7 @@ impl Sandbox {
     /// Prepares a sandbox around an empty workspace, with a proxy that only sleeps.
     pub(crate) fn prepare() -> Self {
         let cache = cache();
-        let configured = std::env::var_os(KERNEL).map(PathBuf::from);
-        let kernel = kernel::ensure(&cache, configured.as_deref(), &Loud).unwrap();
+        let kernel = kernel::ensure(&cache, None, &Loud).unwrap();
         let initramfs = kernel::initramfs(&cache, &kernel, GUEST_INIT).unwrap();
         let sources = Sources::read(Path::new("/")).unwrap();
         let recipe = Recipe::named("shell").unwrap();
