@@ -40,6 +40,10 @@ impl<I: AsyncRead + Unpin> AsyncRead for Prefixed<I> {
         let count = self.prefix.len().min(buf.remaining());
         buf.put_slice(self.prefix.get(..count).unwrap_or_default());
         self.prefix.advance(count);
+        if self.prefix.is_empty() {
+            // What is empty holds its buffer all the same.
+            self.prefix = Bytes::new();
+        }
         Poll::Ready(Ok(()))
     }
 }
