@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
-use wire::mux::Opener;
+use wire::mux::Stream;
 
 use crate::relay::{self, Channel};
 use crate::resolver::Shared;
@@ -34,23 +34,22 @@ const ANSWER: Duration = Duration::from_secs(60);
 
 /// Accepts connections for ever. `listener` is where [`steer()`] sends them.
 pub async fn run(listener: TcpListener, names: Shared, channel: Channel) -> io::Error {
-    relay::accept(listener, channel, move |mut tcp, opener| {
+    relay::accept(listener, channel, move |mut tcp, stream| {
         let names = Arc::clone(&names);
         async move {
-            let carried = carry(&mut tcp, &names, &opener).await;
+            let carried = carry(&mut tcp, &names, stream).await;
             relay::end(&tcp, carried);
         }
     })
     .await
 }
 
-async fn carry(tcp: &mut TcpStream, names: &Shared, opener: &Opener) -> io::Result<()> {
+async fn carry(tcp: &mut TcpStream, names: &Shared, stream: Stream) -> io::Result<()> {
     let target = target(tcp.local_addr()?, names)?;
-    carry_to(tcp, &target, opener).await
+    carry_to(tcp, &target, stream).await
 }
 
-async fn carry_to(tcp: &mut TcpStream, target: &str, opener: &Opener) -> io::Result<()> {
-    let mut stream = opener.open().await?;
+async fn carry_to(tcp: &mut TcpStream, target: &str, mut stream: Stream) -> io::Result<()> {
     stream.write_all(request(target).as_bytes()).await?;
     let answer = timeout(ANSWER, answer(&mut stream)).await??;
     if answer.is_consent() {

@@ -1,7 +1,7 @@
 use tokio::io::duplex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use wire::mux::{self, Acceptor, Side, Stream};
+use wire::mux::{self, Acceptor, Opener, Side, Stream};
 
 use super::*;
 
@@ -25,8 +25,8 @@ impl Rig {
         tasks.spawn(async move { drop(driver.run().await) });
         tasks.spawn(async move { drop(host_driver.run().await) });
         tasks.spawn(async move {
-            let accepted = relay::accept(listener, channel, move |mut tcp, opener| async move {
-                let carried = carry_to(&mut tcp, name, &opener).await;
+            let accepted = relay::accept(listener, channel, move |mut tcp, stream| async move {
+                let carried = carry_to(&mut tcp, name, stream).await;
                 relay::end(&tcp, carried);
             });
             panic!("{}", accepted.await);
