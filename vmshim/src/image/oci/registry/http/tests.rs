@@ -137,6 +137,22 @@ async fn a_password_is_for_the_registry_alone() {
     assert_eq!(told(&heard), [row("/blob", "")]);
 }
 
+/// A registry may say where its tokens are. On another machine, that is told no password over plain HTTP.
+#[tokio::test]
+async fn a_password_does_not_cross_the_network_in_the_clear() {
+    for (registry, is_told) in [("registry.example", false), ("localhost:1", true)] {
+        let (address, heard) = serve(|_, _, _| ok(r#"{"token":"one"}"#));
+        let reference = format!("{registry}/team/image:1").parse().unwrap();
+        let http = Http::new(&reference, password()).unwrap();
+        let challenge = format!("Bearer realm=\"http://{address}/token\"");
+        let headers = HeaderMap::from_iter([(WWW_AUTHENTICATE, challenge.parse().unwrap())]);
+        assert_eq!(http.prove(&headers).await.is_ok(), is_told);
+        let told = told(&heard);
+        assert_eq!(told.iter().any(|(_, shown)| shown == PASSWORD), is_told);
+        assert_eq!(told.is_empty(), !is_told);
+    }
+}
+
 #[tokio::test]
 async fn what_is_no_token_is_said_so() {
     for token in ["", "{}", "[]", r#"{"token":1}"#, r#"{"token":"a\nb"}"#] {
