@@ -17,7 +17,7 @@ use base64::engine::general_purpose::STANDARD;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::Home;
+use crate::support::{Home, limited};
 
 /// An origin that answers every request on a connection of its own.
 pub(crate) fn origin() -> SocketAddr {
@@ -351,16 +351,8 @@ fn clients_are_known_and_systemd_is_told() {
         "--listen",
         "127.0.0.1:0",
     ]);
-    let mut shell = Command::new("sh");
-    shell
-        .args(["-c", "ulimit -S -n 256; exec \"$@\"", "sh"])
-        .arg(proxy.get_program())
-        .args(proxy.get_args())
-        .current_dir(home.project())
-        .env("NOTIFY_SOCKET", home.project().join("notify"));
-    for (key, value) in proxy.get_envs() {
-        shell.env(key, value.unwrap());
-    }
+    let mut shell = limited("-S -n 256", &proxy);
+    shell.env("NOTIFY_SOCKET", home.project().join("notify"));
     let (appliance, address) = Appliance::start(shell);
     assert_eq!(told().trim(), "READY=1");
     let pid = appliance.process.id();

@@ -78,6 +78,24 @@ impl Drop for Home {
     }
 }
 
+/// The command under a limit, in the words of the shell's `ulimit`.
+pub(crate) fn limited(limit: &str, command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    let script = format!("ulimit {limit} && exec \"$@\"");
+    shell
+        .args(["-c", &script, "sh"])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .stdin(Stdio::null());
+    if let Some(dir) = command.get_current_dir() {
+        shell.current_dir(dir);
+    }
+    for (key, value) in command.get_envs() {
+        shell.env(key, value.unwrap());
+    }
+    shell
+}
+
 /// How often a test kills what it tests: `usual`, or what `SANDBOX_KILLS` says.
 pub(crate) fn kills(usual: usize) -> usize {
     std::env::var("SANDBOX_KILLS").map_or(usual, |kills| kills.parse().unwrap())

@@ -6,6 +6,7 @@ mod docker;
 mod docker_socket;
 mod killed;
 mod lifecycle;
+mod notes;
 mod saving;
 mod unaware;
 

@@ -22,9 +22,9 @@ fn programs_that_know_of_no_proxy_get_out_by_the_policy() {
     to_the_host(&vm, &origin);
 }
 
-/// Clients of other languages, which read no proxy variable (aiohttp, `ws`) or not those that they have here (Node's
-/// `fetch`). Each prints what the origin or the wall said.
-const CLIENTS: [(&str, &str, &str); 3] = [
+/// Clients of other languages, which read no proxy variable (aiohttp, `ws`, Java) or not those that they have here
+/// (Node's `fetch`). Each prints what the origin or the wall said.
+const CLIENTS: [(&str, &str, &str); 4] = [
     (
         "python3 -c 'import aiohttp, asyncio, sys
 async def get():
@@ -46,7 +46,22 @@ asyncio.run(get())'",
         "Unexpected server response",
         "access denied",
     ),
+    ("java Get.java", "200", "(access_denied)"),
 ];
+
+/// Java runs a file of source as it is.
+const GET_JAVA: &str = r#"
+import java.net.URI;
+import java.net.http.*;
+
+class Get {
+    public static void main(String[] args) throws Exception {
+        var request = HttpRequest.newBuilder(URI.create(args[0])).build();
+        var answer = HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.discarding());
+        System.out.println(answer.statusCode());
+    }
+}
+"#;
 
 /// In a container, where the same relay runs and installing is quick.
 #[test]
@@ -55,7 +70,11 @@ fn clients_of_other_languages_get_out_by_the_policy() {
     vm.policy(&["--policy", "allow"]);
     vm.ok_inside("pip install -q --break-system-packages --no-warn-script-location aiohttp");
     vm.ok_inside("sudo apt-get update -q -q");
-    vm.ok_inside("sudo apt-get install -y -q -q --no-install-recommends nodejs node-ws");
+    let packages = "nodejs node-ws default-jdk-headless";
+    vm.ok_inside(&format!(
+        "sudo apt-get install -y -q -q --no-install-recommends {packages}"
+    ));
+    fs::write(vm.home.project().join("Get.java"), GET_JAVA).unwrap();
     let index = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)";
     let index = vm.ok_inside(&format!("python3 -c '{index}'"));
     let url = format!("{}/six/", index.trim());
