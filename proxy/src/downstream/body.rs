@@ -30,6 +30,16 @@ pub(crate) enum Broken {
     Http2(#[from] hyper::Error),
 }
 
+impl Broken {
+    /// Whether the client is no longer there.
+    pub(crate) fn is_absence(&self) -> bool {
+        match self {
+            Self::Ended | Self::Io(_) | Self::Http2(_) => true,
+            Self::Framing(_) => false,
+        }
+    }
+}
+
 /// A connection with a body to read.
 pub(super) trait Source: Send + Sync {
     /// The next frame of the body with this number, and whether it is the last.

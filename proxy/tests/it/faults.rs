@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use hickory_proto::op::ResponseCode;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::support::client::connect;
-use crate::support::dns::Zone;
 use crate::support::origin::ok;
 use crate::support::world::{config, deny};
 use crate::support::{Canary, Reply, Tunnel, World, soon};
@@ -17,46 +15,6 @@ async fn world(script: impl Fn(&str) -> Reply + Send + Sync + 'static) -> (World
     let world = World::new(&deny(&[&authority])).await;
     world.dns.points("canary.test", &["127.0.0.1"]);
     (world, canary, authority)
-}
-
-/// F1: before the head a 502; after it an answer that is visibly cut short.
-#[tokio::test(flavor = "multi_thread")]
-async fn origins_that_break_off() {
-    let rows: &[(Reply, Option<u16>, &str)] = &[
-        (Reply::SendAndClose(b"".to_vec()), Some(502), "origin-closed"),
-        (Reply::SendAndReset(b"".to_vec()), Some(502), "origin-closed"),
-        (Reply::SendAndClose(b"HTTP/1.1 200 OK\r\ncontent-le".to_vec()), Some(502), "origin-closed"),
-        (Reply::SendAndClose(b"nonsense\r\n\r\n".to_vec()), Some(502), "bad-answer"),
-        (Reply::SendAndClose(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n".to_vec()), Some(502), "bad-answer"),
-        (Reply::SendAndClose(b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n".to_vec()), Some(502), "bad-answer"),
-        // Cut short: the client sees a body shorter than announced, or a chunked one without its end.
-        (Reply::SendAndClose(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc".to_vec()), None, "origin-closed"),
-        (Reply::SendAndReset(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n".to_vec()), None, "origin-closed"),
-    ];
-    for (reply, status, reason) in rows {
-        let reply = reply.clone();
-        let (world, _canary, authority) = world(move |_| reply.clone()).await;
-        let answer = world.get(&authority, "/").await;
-        match status {
-            Some(status) => assert_eq!((answer.status, answer.reason()), (*status, *reason)),
-            None => {
-                assert_eq!(answer.status, 200);
-                let announced = answer
-                    .field("content-length")
-                    .map(|length| length.parse::<usize>().unwrap());
-                assert!(
-                    announced.is_some_and(|announced| answer.body.len() < announced)
-                        || !answer.body.ends_with("0\r\n\r\n"),
-                    "{answer:?}"
-                );
-            }
-        }
-        let event = world
-            .event("the line", |event| event.reason.is_some())
-            .await;
-        assert_eq!(event.reason.as_deref(), Some(*reason));
-        assert_eq!(event.action, proxy::audit::Action::Allowed);
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -167,116 +125,6 @@ async fn a_silent_address_is_not_waited_for() {
         let dialled = if judged { other.address } else { live.address };
         assert_eq!(event.address, Some(dialled));
     }
-}
-
-/// F3: an origin that never answers.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_origin_that_never_answers() {
-    let canary = Canary::http(|_| Reply::Hang).await;
-    let authority = format!("canary.test:{}", canary.port());
-    let limits = proxy::Limits {
-        first_byte: Duration::from_millis(300),
-        ..proxy::Limits::default()
-    };
-    let world = World::with(&deny(&[&authority]), limits).await;
-    world.dns.points("canary.test", &["127.0.0.1"]);
-    let answer = world.get(&authority, "/").await;
-    assert_eq!((answer.status, answer.reason()), (504, "answer-timeout"));
-    canary
-        .until("the connection to be dropped", |seen| seen.ended == 1)
-        .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_stalls() {
-    let canary =
-        Canary::http(|_| Reply::Echo(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc".to_vec()))
-            .await;
-    let authority = format!("canary.test:{}", canary.port());
-    let limits = proxy::Limits {
-        body_idle: Duration::from_millis(300),
-        ..proxy::Limits::default()
-    };
-    let world = World::with(&deny(&[&authority]), limits).await;
-    world.dns.points("canary.test", &["127.0.0.1"]);
-    assert_eq!(world.get(&authority, "/").await.body, "abc");
-    world
-        .event("the line", |event| {
-            event.reason.as_deref() == Some("stalled")
-        })
-        .await;
-}
-
-/// F5: a client that leaves takes its request with it.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_leaves() {
-    for reply in [
-        Reply::Hang,
-        Reply::Echo(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc".to_vec()),
-    ] {
-        let (world, canary, authority) = world(move |_| reply.clone()).await;
-        let mut client = Tunnel {
-            io: connect(world.address).await,
-        };
-        client
-            .send(
-                format!("GET http://{authority}/ HTTP/1.1\r\nHost: {authority}\r\n\r\n").as_bytes(),
-            )
-            .await;
-        canary
-            .until("the request", |seen| seen.requests.len() == 1)
-            .await;
-        drop(client);
-        let left = std::time::Instant::now();
-        canary
-            .until("the origin to be let go", |seen| seen.ended == 1)
-            .await;
-        assert!(
-            left.elapsed() < Duration::from_secs(1),
-            "{:?}",
-            left.elapsed()
-        );
-        let event = world.event("the line", |event| event.method == "GET").await;
-        assert_eq!(event.reason.as_deref(), Some("client-abort"));
-    }
-}
-
-/// F7
-#[tokio::test(flavor = "multi_thread")]
-async fn name_servers_that_fail() {
-    let rows = [
-        (Zone::Code(ResponseCode::NXDomain), "dns-not-found"),
-        (Zone::Always(Vec::new()), "dns-no-address"),
-        (Zone::Code(ResponseCode::ServFail), "dns-failed"),
-        (Zone::Code(ResponseCode::Refused), "dns-failed"),
-        (Zone::Silent, "dns-timeout"),
-    ];
-    let (world, _canary, authority) = world(|_| ok("hello")).await;
-    for (zone, reason) in rows {
-        // A policy change forgets kept routes; the resolver keeps answers under other names.
-        let name = format!("{reason}.test");
-        world.dns.set(&name, zone);
-        let other = authority.replace("canary.test", &name);
-        world.set(&deny(&[&other, &authority]));
-        let began = std::time::Instant::now();
-        let answer = world.get(&other, "/").await;
-        assert_eq!(
-            (answer.status, answer.reason()),
-            (502, reason),
-            "{}",
-            answer.body
-        );
-        assert!(
-            began.elapsed() < Duration::from_secs(7),
-            "{:?}",
-            began.elapsed()
-        );
-    }
-    assert_eq!(
-        world.get(&authority, "/").await.status,
-        200,
-        "the others still work"
-    );
 }
 
 /// A kept connection that the origin closed meanwhile costs a retry, not an error.

@@ -35,6 +35,7 @@ impl From<Error> for Cause {
     fn from(error: Error) -> Self {
         match error {
             Error::Answer(what) => Self::BadAnswer(what.to_string()),
+            Error::Request(BodyError::Client(broken)) if broken.is_absence() => Self::ClientAbort,
             error @ (Error::Ended | Error::Request(_) | Error::Io(_)) => {
                 Self::Closed(error.to_string())
             }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -22,6 +23,8 @@ pub(crate) enum Reply {
     SendAndDrop(Vec<u8>),
     /// Sends nothing until the client leaves.
     Hang,
+    /// Sends the first of these, and then the others one by one, each after such a pause.
+    Drip(Vec<u8>, Vec<u8>, Duration),
     /// Sends these bytes, then everything back that comes.
     Echo(Vec<u8>),
 }
@@ -172,6 +175,14 @@ async fn serve<I: AsyncRead + AsyncWrite + Unpin>(
                 let mut rest = [0; 1024];
                 while matches!(io.read(&mut rest).await, Ok(1..)) {}
                 return None;
+            }
+            Reply::Drip(first, others, pause) => {
+                io.write_all(&first).await.ok()?;
+                for byte in others {
+                    io.flush().await.ok()?;
+                    tokio::time::sleep(pause).await;
+                    io.write_all(&[byte]).await.ok()?;
+                }
             }
             Reply::Echo(bytes) => {
                 io.write_all(&bytes).await.ok()?;

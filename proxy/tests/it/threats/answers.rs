@@ -217,7 +217,7 @@ pub(crate) fn cells() -> Vec<Cell> {
 }
 
 /// The request for row `number`, and what came of it, as text as far as it is text.
-async fn ask(rig: &Rig, adapter: Adapter, number: &str) -> (u16, bool, String) {
+pub(super) async fn ask(rig: &Rig, adapter: Adapter, number: &str) -> (u16, bool, String) {
     let mut wire = rig.wire(adapter).await;
     if adapter == Adapter::Http2 {
         let authority = rig.authority(adapter);

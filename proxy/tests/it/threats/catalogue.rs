@@ -9,13 +9,14 @@ use super::{Adapter, Cell};
 type Catalogue = BTreeMap<String, BTreeMap<String, String>>;
 
 /// The tables, by the word that stands for them in the catalogue.
-fn tables() -> [(&'static str, Vec<Cell>); 5] {
+fn tables() -> [(&'static str, Vec<Cell>); 6] {
     [
         ("heads", crate::framing::cells()),
         ("streams", super::streams::cells()),
         ("spellings", super::spellings::cells()),
         ("answers", super::answers::cells()),
         ("verdicts", super::verdicts::cells()),
+        ("breaks", super::breaks::cells()),
     ]
 }
 

@@ -5,6 +5,7 @@
 
 mod answers;
 mod behind;
+mod breaks;
 mod catalogue;
 mod floods;
 mod hellos;

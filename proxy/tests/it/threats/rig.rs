@@ -1,6 +1,6 @@
 //! One proxy, two origins that record every byte, and a client for each way in.
 
-use proxy::Limits;
+use proxy::{Limits, Options};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 
@@ -18,7 +18,7 @@ const OPEN: &str = "open.test";
 /// What a WebSocket's handshake adds to a request.
 const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
-const SWITCH: &[u8] =
+pub(crate) const SWITCH: &[u8] =
     b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
 
 /// Any byte stream.
@@ -67,7 +67,16 @@ impl Rig {
         limits: Limits,
         script: impl Fn(&str) -> Reply + Clone + Send + Sync + 'static,
     ) -> Self {
-        let world = World::with(&config("deny", &[], &[], &[]), limits).await;
+        Self::made(bind, |options| options.limits = limits, script).await
+    }
+
+    /// The same, with options that `change` has changed.
+    pub(crate) async fn made(
+        bind: &str,
+        change: impl FnOnce(&mut Options),
+        script: impl Fn(&str) -> Reply + Clone + Send + Sync + 'static,
+    ) -> Self {
+        let world = World::made(&config("deny", &[], &[], &[]), change).await;
         let certificate = |host| world.pki.server(host, Flaw::None, &[b"http/1.1"]);
         let bound = async || TcpListener::bind(bind).await.unwrap();
         let rig = Self {

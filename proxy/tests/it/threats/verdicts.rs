@@ -100,7 +100,7 @@ impl Row {
 }
 
 /// Status and reason; 0 and nothing where a stream has no reason to be read.
-async fn ask(rig: &Rig, adapter: Adapter, authority: &str) -> (u16, String) {
+pub(super) async fn ask(rig: &Rig, adapter: Adapter, authority: &str) -> (u16, String) {
     use crate::support::Tunnel;
     use crate::support::client::{client_config, raw};
     if adapter == Adapter::Absolute {
