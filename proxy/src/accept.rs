@@ -54,3 +54,31 @@ pub fn is_transient(error: &io::Error) -> bool {
             | io::ErrorKind::Interrupted
     ) || Errno::from_io_error(error).is_some_and(|errno| short.contains(&errno))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// F19: what runs out comes back; a listener that is none does not.
+    #[test]
+    fn what_passes_is_waited_for() {
+        use rustix::io::Errno;
+        let passes = [
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::NOBUFS,
+            Errno::NOMEM,
+            Errno::AGAIN,
+            Errno::INTR,
+            Errno::CONNABORTED,
+            Errno::CONNRESET,
+            Errno::PROTO,
+            Errno::PERM,
+        ];
+        let stays = [Errno::BADF, Errno::INVAL, Errno::NOTSOCK, Errno::OPNOTSUPP];
+        let rows = passes.map(|errno| (errno, true)).into_iter();
+        for (errno, expected) in rows.chain(stays.map(|errno| (errno, false))) {
+            assert_eq!(is_transient(&errno.into()), expected, "{errno:?}");
+        }
+    }
+}

@@ -90,6 +90,18 @@ pub(crate) enum DialError {
     Timeout,
     #[error("network or host is unreachable")]
     Unreachable,
+    /// EADDRNOTAVAIL: all ports for that address and port are taken (ip(7), `ip_local_port_range`), or nothing here has
+    /// an address of that family.
+    #[error(
+        "this machine has no local port left for another connection to that address, or no address to connect from"
+    )]
+    NoPort,
+    /// EMFILE, ENFILE
+    #[error("the proxy has no descriptor left for another connection")]
+    NoDescriptor,
+    /// ENOBUFS, ENOMEM
+    #[error("this machine has no memory left for another connection")]
+    NoMemory,
     #[error("connection failed: {0}")]
     Other(std::io::ErrorKind),
 }
@@ -203,6 +215,11 @@ impl Cause {
             Self::Dial(DialError::Unreachable) => {
                 (S::BAD_GATEWAY, "connect-unreachable", Allowed, Dial)
             }
+            Self::Dial(DialError::NoPort) => (S::BAD_GATEWAY, "connect-no-port", Allowed, Dial),
+            Self::Dial(DialError::NoDescriptor) => {
+                (S::BAD_GATEWAY, "connect-no-descriptor", Allowed, Dial)
+            }
+            Self::Dial(DialError::NoMemory) => (S::BAD_GATEWAY, "connect-no-memory", Allowed, Dial),
             Self::Parent(refusal) => {
                 let code = match refusal {
                     ParentRefusal::Unreachable(_) => "parent-unreachable",

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use hyper::rt::Executor;
+use tokio::task::JoinHandle;
+
 use crate::cause::Cause;
 use crate::record::Recorder;
 
@@ -16,5 +19,31 @@ impl Drop for Panics {
                 Cause::Internal("a task of the proxy panicked; its connection is closed".into());
             self.0.begin("", "").failed(&cause);
         }
+    }
+}
+
+/// Runs tasks of which each counts and logs its own panic.
+#[derive(Debug, Clone)]
+pub(crate) struct Counted(pub(crate) Arc<Recorder>);
+
+impl Counted {
+    pub(crate) fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let panics = Panics(self.0.clone());
+        tokio::spawn(async move {
+            let _panics = panics;
+            task.await
+        })
+    }
+}
+
+impl<F> Executor<F> for Counted
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, task: F) {
+        self.spawn(task);
     }
 }

@@ -100,6 +100,19 @@ impl RequestBody {
         }
     }
 
+    /// One that panics when it is asked for bytes for the second time.
+    #[cfg(test)]
+    pub(crate) fn panicking() -> Self {
+        let injected = async {
+            tokio::task::yield_now().await;
+            panic!("injected")
+        };
+        Self {
+            hold: Some(Box::pin(injected)),
+            ..Self::whole(Bytes::from_static(b"never sent"), Arc::default())
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.inner.is_none() && self.whole.is_none()
     }

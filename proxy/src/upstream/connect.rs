@@ -1,9 +1,7 @@
 //! From a route to a connection that takes requests: a kept one, or a new one.
 
-use std::sync::Arc;
-
 use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::body::RequestBody;
@@ -16,8 +14,8 @@ use crate::audit::Stage;
 use crate::cause::Cause;
 use crate::context::Context;
 use crate::gate::{Permit, Route};
-use crate::panics::Panics;
-use crate::record::{Record, Recorder};
+use crate::panics::Counted;
+use crate::record::Record;
 
 /// Bytes of a request's body that wait to be written to one stream.
 const SEND_BUFFER: usize = 64 * 1024;
@@ -94,7 +92,7 @@ async fn open(
             Protocol::Http1 => {
                 Sender::Http1(Wire::new(Stream::Tls(Box::new(stream)), Form::Origin))
             }
-            Protocol::Http2 => over_http2(stream, &context.recorder)
+            Protocol::Http2 => over_http2(stream, Counted(context.recorder.clone()))
                 .await
                 .map_err(|error| Cause::Closed(error.to_string()))?,
         }
@@ -138,11 +136,12 @@ pub(crate) async fn protocol(
     Ok(protocol)
 }
 
-async fn over_http2<I>(io: I, recorder: &Arc<Recorder>) -> hyper::Result<Sender>
+/// The connection, and each body that is sent on it, has a task in `tasks`.
+async fn over_http2<I>(io: I, tasks: Counted) -> hyper::Result<Sender>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+    let (sender, connection) = http2::Builder::new(tasks.clone())
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -150,11 +149,77 @@ where
         .max_send_buf_size(SEND_BUFFER)
         .handshake::<_, RequestBody>(TokioIo::new(io))
         .await?;
-    let panics = Panics(recorder.clone());
-    tokio::spawn(async move {
-        let _panics = panics;
+    tasks.spawn(async move {
         // What went wrong with it, its requests record.
         let _ = connection.await;
     });
     Ok(Sender::Http2(sender))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::pin::Pin;
+    use std::sync::Arc;
+    use std::task::{Context as Cx, Poll};
+
+    use http::Request;
+    use tokio::io::{ReadBuf, duplex, join, sink};
+
+    use super::*;
+    use crate::audit::Log;
+    use crate::record::Recorder;
+
+    /// An origin whose bytes cannot be read without a panic.
+    struct Injected;
+
+    impl AsyncRead for Injected {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Cx<'_>,
+            _: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            panic!("injected")
+        }
+    }
+
+    /// Waits until one panic was counted.
+    async fn counted(recorder: &Recorder) {
+        let one = async {
+            while recorder.counters().panics == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let patience = std::time::Duration::from_secs(15);
+        tokio::time::timeout(patience, one).await.unwrap();
+        assert_eq!(recorder.counters().panics, 1);
+        assert_eq!(recorder.troubles()[0].reason.as_deref(), Some("internal"));
+    }
+
+    /// F31
+    #[tokio::test]
+    async fn a_panic_of_a_connection_over_http2_is_counted() {
+        let recorder = Arc::new(Recorder::new("s1", Arc::new(Log::none())));
+        let io = join(Injected, sink());
+        let sender = over_http2(io, Counted(recorder.clone())).await.unwrap();
+        counted(&recorder).await;
+        let Sender::Http2(sender) = sender else {
+            panic!("asked for over HTTP/2");
+        };
+        assert!(sender.is_closed());
+    }
+
+    /// F31
+    #[tokio::test]
+    async fn a_panic_of_a_body_over_http2_is_counted() {
+        let recorder = Arc::new(Recorder::new("s1", Arc::new(Log::none())));
+        let (io, _origin) = duplex(64 * 1024);
+        let sender = over_http2(io, Counted(recorder.clone())).await.unwrap();
+        let Sender::Http2(mut sender) = sender else {
+            panic!("asked for over HTTP/2");
+        };
+        let request = Request::post("https://x.test/").body(RequestBody::panicking());
+        let _waiting = tokio::spawn(sender.send_request(request.unwrap()));
+        counted(&recorder).await;
+    }
 }

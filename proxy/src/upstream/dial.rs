@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -71,7 +72,7 @@ async fn attempt(permit: Permit) -> (Permit, io::Result<TcpStream>) {
 async fn connect(permit: &Permit) -> io::Result<TcpStream> {
     // One that only a parent can resolve leads nowhere from here.
     let address = permit.address();
-    let address = address.ok_or(io::ErrorKind::AddrNotAvailable)?;
+    let address = address.ok_or(io::ErrorKind::Unsupported)?;
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()
     } else {
@@ -87,12 +88,45 @@ async fn connect(permit: &Permit) -> io::Result<TcpStream> {
 }
 
 fn cause(error: io::Error) -> DialError {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => DialError::Refused,
-        io::ErrorKind::TimedOut => DialError::Timeout,
-        io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
-            DialError::Unreachable
+    match Errno::from_io_error(&error) {
+        Some(Errno::CONNREFUSED) => DialError::Refused,
+        Some(Errno::TIMEDOUT) => DialError::Timeout,
+        Some(Errno::NETUNREACH | Errno::HOSTUNREACH) => DialError::Unreachable,
+        Some(Errno::ADDRNOTAVAIL) => DialError::NoPort,
+        Some(Errno::MFILE | Errno::NFILE) => DialError::NoDescriptor,
+        Some(Errno::NOBUFS | Errno::NOMEM) => DialError::NoMemory,
+        _ => match error.kind() {
+            io::ErrorKind::ConnectionRefused => DialError::Refused,
+            kind => DialError::Other(kind),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cause::Cause;
+
+    /// F19
+    #[test]
+    fn what_runs_out_has_a_word_of_its_own() {
+        let rows = [
+            (Errno::CONNREFUSED, "connect-refused"),
+            (Errno::TIMEDOUT, "connect-timeout"),
+            (Errno::NETUNREACH, "connect-unreachable"),
+            (Errno::HOSTUNREACH, "connect-unreachable"),
+            (Errno::ADDRNOTAVAIL, "connect-no-port"),
+            (Errno::MFILE, "connect-no-descriptor"),
+            (Errno::NFILE, "connect-no-descriptor"),
+            (Errno::NOBUFS, "connect-no-memory"),
+            (Errno::NOMEM, "connect-no-memory"),
+            (Errno::AGAIN, "connect-failed"),
+            (Errno::ACCESS, "connect-failed"),
+        ];
+        for (errno, code) in rows {
+            let cause = Cause::Dial(cause(errno.into()));
+            assert_eq!(cause.facts().code, code, "{errno:?}");
+            assert!(cause.is_retryable(), "{errno:?}");
         }
-        kind => DialError::Other(kind),
     }
 }

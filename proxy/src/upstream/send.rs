@@ -1,5 +1,6 @@
 //! Getting one request to an origin and the head of its answer back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::request::Parts;
@@ -17,7 +18,7 @@ use crate::audit::Stage;
 use crate::cause::{Cause, ParentRefusal};
 use crate::context::Context;
 use crate::gate::{Permit, Route};
-use crate::record::Record;
+use crate::record::{Record, Recorder};
 
 /// Sends on a kept connection or, if that turns out to be stale, on a new one.
 pub(crate) async fn send(
@@ -78,7 +79,9 @@ async fn answered(
     let allowance = context.limits.body_idle;
     let answer = async {
         match sender {
-            Sender::Http1(wire) => over_http1(wire, parts, body, expect, allowance).await,
+            Sender::Http1(wire) => {
+                over_http1(wire, parts, body, expect, allowance, &context.recorder).await
+            }
             // COST: boxed, because the state of an HTTP/2 stream is large and HTTP/1 does without.
             Sender::Http2(sender) => Box::pin(over_http2(sender, parts, body, expect)).await,
         }
@@ -107,8 +110,9 @@ async fn over_http1(
     body: RequestBody,
     expect: Option<&Expecting>,
     allowance: Duration,
+    recorder: &Arc<Recorder>,
 ) -> Result<Response<OriginBody>, Failed> {
-    let exchanged = http1::exchange(wire, parts, body, expect, allowance).await;
+    let exchanged = http1::exchange(wire, parts, body, expect, allowance, recorder).await;
     let response = exchanged.map_err(|error| Failed {
         cause: error.into(),
         unsent: None,

@@ -8,11 +8,17 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
+use http_body_util::BodyExt as _;
+use tokio::io::{
+    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf, duplex,
+};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use crate::support::client::{client_config, connect};
 use crate::support::frames::{END_HEADERS, END_STREAM, HEADERS, PING, block, frame, preface};
+use crate::support::h2::{Client, full};
+use crate::support::network;
 use crate::support::origin::ok;
 use crate::support::world::{config, deny};
 use crate::support::{Canary, Reply, Tunnel, World, soon};
@@ -192,6 +198,48 @@ async fn a_panic_ends_one_connection_of_many_streams() {
         })
         .await;
     assert_eq!(rig.world.proxy.counters().panics, 1);
+}
+
+/// The same in the task that sends the rest of a request while its answer is already being read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_beside_an_early_answer_ends_the_exchange() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let authority = format!("canary.test:{}", listener.local_addr().unwrap().port());
+    let world = World::new(&deny(&[&authority])).await;
+    world.dns.points("canary.test", &["127.0.0.1"]);
+    let origin = tokio::spawn(async move {
+        let (mut origin, _) = listener.accept().await.unwrap();
+        let mut some = [0; 4096];
+        assert!(origin.read(&mut some).await.unwrap() > 0);
+        let half = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc";
+        origin.write_all(half).await.unwrap();
+        while let Ok(1..) = origin.read(&mut some).await {}
+    });
+    let (hand, handed) = mpsc::channel(1);
+    tokio::spawn(world.proxy.clone().serve(Handed(handed)));
+    let (near, io) = duplex(64 * 1024);
+    let now = Arc::<AtomicBool>::default();
+    let (left, told) = (usize::MAX, now.clone());
+    hand.send(Rigged { io, left, now }).await.unwrap();
+    let mut client = Tunnel { io: near };
+    let post = format!(
+        "POST http://{authority}/ HTTP/1.1\r\nHost: {authority}\r\nContent-Length: 100\r\n\r\nabc"
+    );
+    client.send(post.as_bytes()).await;
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\nabc") {
+        answer.extend(client.exactly(1).await);
+    }
+    told.store(true, Ordering::Relaxed);
+    client.send(b"d").await;
+    client.rest().await;
+    soon("the origin to be let go", origin).await.unwrap();
+    world
+        .event("its line", |event| {
+            event.reason.as_deref() == Some("internal")
+        })
+        .await;
+    assert_eq!(world.proxy.counters().panics, 1);
 }
 
 /// C4, R1: a tunnel in which nobody has spoken yet is taken back like any other, and idles like any other.
@@ -449,6 +497,60 @@ async fn without_descriptors() {
     drop((held, clients));
     let again = async { while world.try_get(&authority, "/").await != Some(200) {} };
     soon("an answer again", again).await;
+}
+
+/// F19: with no local port left, an origin is a 502 that says so, others are reached, and it goes on when there are some.
+#[tokio::test(flavor = "multi_thread")]
+async fn local_ports_may_run_out() {
+    const PORTS: usize = 8;
+    if !network::is_own("exhaustion::local_ports_may_run_out") {
+        return;
+    }
+    let rig = Rig::answering(|request| match request.starts_with("GET /held") {
+        true => Reply::Hang,
+        false => ok("hello"),
+    })
+    .await;
+    // One connection to the proxy, however many it opens: clients need ports, too.
+    let authority = rig.authority(Adapter::Http2);
+    let client = Client::connect(&rig.world, &authority, &[b"h2"]).await;
+    assert_eq!(client.get("/").await.0, 200);
+    let range = format!("40000 {}", 40000 + PORTS - 1);
+    std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", range).unwrap();
+    let asked = 2 * PORTS;
+    let mut held: FuturesUnordered<_> = (0..asked)
+        .map(|number| {
+            let request = client.request(&format!("/held{number}"));
+            let sender = client.sender.clone();
+            let body = full("");
+            async move { { sender }.send_request(request.body(body).unwrap()).await }
+        })
+        .collect();
+    let (mut refused, origin) = (0, rig.origin(Adapter::Http2));
+    // The connection on which the first request was answered is used again.
+    while refused < asked - PORTS - 1 {
+        let answer = soon("a refusal", held.next()).await.unwrap().unwrap();
+        assert_eq!(answer.status(), 502);
+        assert_eq!(answer.headers()["x-sandbox-reason"], "connect-no-port");
+        let page = soon("its page", answer.into_body().collect())
+            .await
+            .unwrap();
+        let page = String::from_utf8(page.to_bytes().to_vec()).unwrap();
+        assert!(page.contains("no local port left"), "{page}");
+        refused += 1;
+    }
+    origin
+        .until("the others", |seen| {
+            seen.requests.len() == 1 + asked - refused
+        })
+        .await;
+    // A port is taken for one address and port only.
+    let other = rig.authority(Adapter::Absolute);
+    assert_eq!(rig.world.get(&other, "/").await.status, 200);
+    drop(held);
+    let again = async { while client.get("/").await.0 != 200 {} };
+    soon("an answer again", again).await;
+    assert_eq!(rig.world.proxy.counters().panics, 0);
 }
 
 /// What this process has spent. The file is open already: there may be no descriptor for another.

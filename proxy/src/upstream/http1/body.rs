@@ -1,15 +1,15 @@
 //! The body of an answer, which holds the connection while it lasts.
 
 use std::io;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
-use tokio::io::{ReadHalf, split};
+use tokio::io::{ReadHalf, WriteHalf, split};
+use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::upload::Upload;
 use super::{AnswerError, Error, Form, Wire};
 use crate::http1::ahead::ReadAhead;
 use crate::http1::decode::{Decoder, Framing, Piece};
@@ -31,10 +31,10 @@ pub(crate) struct Body {
 #[derive(Debug)]
 enum Source {
     Whole(Stream),
-    /// The rest of the request is still being sent, by a task that ends with this.
+    /// The rest of the request may still be on its way, in a task that ends with this.
     Half {
         reading: ReadHalf<Stream>,
-        _sending: AbortOnDropHandle<()>,
+        sending: Option<AbortOnDropHandle<()>>,
     },
     /// Given back or closed.
     Gone,
@@ -53,20 +53,19 @@ impl Body {
         }
     }
 
-    /// The same while `upload` goes on. COST: a task, for the few answers that begin before their request has ended.
+    /// The same while the rest of the request goes on in the task that `send` starts. COST: that task, for the few
+    /// answers that begin before their request has ended.
     pub(super) fn beside(
         wire: Wire,
         framing: Framing,
-        upload: Upload,
-        allowance: Duration,
+        send: impl FnOnce(WriteHalf<Stream>) -> JoinHandle<()>,
     ) -> Self {
         let mut body = Self::new(wire, framing, false);
         if let Source::Whole(stream) = std::mem::replace(&mut body.source, Source::Gone) {
             let (reading, writing) = split(stream);
-            let sending = tokio::spawn(upload.run(writing, allowance));
             body.source = Source::Half {
                 reading,
-                _sending: AbortOnDropHandle::new(sending),
+                sending: Some(AbortOnDropHandle::new(send(writing))),
             };
         }
         body
@@ -121,7 +120,16 @@ impl Body {
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         match &mut self.source {
             Source::Whole(stream) => self.read.poll_fill(cx, stream),
-            Source::Half { reading, .. } => self.read.poll_fill(cx, reading),
+            Source::Half { reading, sending } => {
+                if let Some(task) = sending
+                    && let Poll::Ready(ended) = Pin::new(task).poll(cx)
+                {
+                    *sending = None;
+                    // Only a panic ends it otherwise. Nobody has the other half of the connection any more.
+                    ended.map_err(io::Error::other)?;
+                }
+                self.read.poll_fill(cx, reading)
+            }
             Source::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }

@@ -1,6 +1,7 @@
 //! One request, and the head of its answer.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use super::body::Body;
 use super::head::Head;
 use super::upload::Upload;
 use super::{AnswerError, Error, Wire};
+use crate::panics::Counted;
+use crate::record::Recorder;
 use crate::upstream::body::{Expect, Expecting, RequestBody};
 
 /// Interim answers before the final one: 102 comes every 20 s (RFC 2518 §10.1) for at most the ten minutes that a final
@@ -18,7 +21,8 @@ use crate::upstream::body::{Expect, Expecting, RequestBody};
 const MAX_INTERIM: u32 = 32;
 
 /// Sends a request over `wire` and waits for the head of the answer. The body of the request may still be on its way
-/// then; it goes on, as long as it moves once in `allowance`.
+/// then; it goes on in a task of its own, as long as it moves once in `allowance`. A panic there
+/// is counted in `recorder`.
 ///
 /// Dropped before it is done, it closes the connection.
 pub(crate) async fn exchange(
@@ -27,6 +31,7 @@ pub(crate) async fn exchange(
     body: RequestBody,
     expect: Option<&Expecting>,
     allowance: Duration,
+    recorder: &Arc<Recorder>,
 ) -> Result<Response<Body>, Error> {
     let mut exchange = Exchange {
         upload: Upload::new(parts, body, &wire.form),
@@ -46,7 +51,11 @@ pub(crate) async fn exchange(
         (true, _) => Body::new(wire, head.framing, head.persists),
         // Nobody waits for the rest of the request.
         (false, true) => Body::new(wire, head.framing, false),
-        (false, false) => Body::beside(wire, head.framing, upload, allowance),
+        (false, false) => {
+            let tasks = Counted(recorder.clone());
+            let sending = |writing| tasks.spawn(upload.run(writing, allowance));
+            Body::beside(wire, head.framing, sending)
+        }
     };
     let mut response = Response::new(body);
     *response.status_mut() = head.status;

@@ -207,7 +207,11 @@ impl Row {
         let overtaken = status == 502 && matches!(self.reply, Reply::SendAndReset(_));
         let (met, reason) = match self.end {
             Failed(expected, reason) => (status == expected && !cut, Some(reason)),
-            Cut(reason) => (status == 200 && cut || overtaken, Some(reason)),
+            Cut(reason) => {
+                // A stream may be reset while its head still waits to be written.
+                let begun = status == 200 || adapter == Adapter::Http2 && status == 0;
+                (begun && cut || overtaken, Some(reason))
+            }
             Whole => (status == 200 && !cut || overtaken, None),
             Switched(reason) => (status == 101 || overtaken, reason),
         };
