@@ -10,7 +10,7 @@ use crate::cause::Cause;
 use crate::context::Context;
 use crate::gate::Permit;
 use crate::http1::head::HeadError;
-use crate::load::Load;
+use crate::load::{Busy, Load};
 use crate::request::{Last, Scope};
 use crate::revocation::Revocation;
 use crate::stall::Stall;
@@ -59,6 +59,16 @@ impl Session {
             true => Ok(()),
             false => Err(Cause::Revoked),
         }
+    }
+
+    /// Another request of an HTTP/1 connection begins: what the one before it asked for is no longer acted on. It is until
+    /// a request comes, and the two may come at once: a new policy that refuses that one, and another request.
+    pub(crate) fn begins(&self) -> Busy {
+        let mut permit = self.permit.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(permit) = permit.as_mut() {
+            permit.widen();
+        }
+        self.load.busy()
     }
 
     /// Whether the policy in force has taken back what the connection acts on. Requests that end for it are told so.

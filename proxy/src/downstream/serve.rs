@@ -139,11 +139,7 @@ where
     *request.version_mut() = head.version;
     *request.headers_mut() = head.fields;
     // COST: boxed for each request, so that there is no room for it while a connection is idle.
-    let answer = Box::pin(exchange::answer(
-        session.clone(),
-        request,
-        session.load.busy(),
-    ));
+    let answer = Box::pin(exchange::answer(session.clone(), request, session.begins()));
     link.during(answer).await
 }
 

@@ -64,6 +64,11 @@ impl Permit {
         }
     }
 
+    /// Makes it one for any request, once the one it was for is over.
+    pub(crate) fn widen(&mut self) {
+        self.request = None;
+    }
+
     /// The same for any request, once the one it was for is over.
     pub(crate) fn for_any(&self) -> Self {
         Self {
