@@ -15,6 +15,7 @@ mod threats;
 mod appliance;
 mod audit;
 mod bombs;
+mod certificates;
 mod chaos;
 mod clock;
 mod connect;
