@@ -5,7 +5,8 @@
 //! in path_lookup's terms; `do_filp_open` and `retry_estale` in its source), and so finds what there is now.
 //!
 //! Programs open files without a name also on purpose, by `/proc/self/fd`. The second walk then leads to the same file
-//! without a name being looked up, and that is how the two are told apart.
+//! without a name being looked up, and that is how the two are told apart. And a file system that counts no links has
+//! a name for each file all the same: the second walk finds it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,6 +14,9 @@ use virtiofsd::filesystem::Context;
 
 /// Threads of the guest that are remembered, by number modulo this. When two share a place, one is told ESTALE in vain.
 const PLACES: usize = 256;
+
+/// Set in an entry once the thread has looked up a name that leads elsewhere. Linux has no thread of such a number.
+const WALKED: u64 = 1 << 31;
 
 /// Who was told last that a file has no name.
 pub(super) struct Gone {
@@ -29,7 +33,7 @@ impl Gone {
 
     /// Whether the thread was told of this file the last time, and asks again. Otherwise it is told now.
     pub(super) fn insists(&self, ctx: &Context, inode: u64) -> bool {
-        let this = inode << 32 | thread(ctx);
+        let this = entry(ctx, inode);
         let Some(told) = self.told(ctx) else {
             return false;
         };
@@ -40,20 +44,32 @@ impl Gone {
         again
     }
 
-    /// The thread looks up a name.
-    pub(super) fn walks(&self, ctx: &Context) {
-        if let Some(told) = self.told(ctx) {
-            let known = told.load(Ordering::Relaxed);
-            if known != 0 && known & u64::from(u32::MAX) == thread(ctx) {
-                told.store(0, Ordering::Relaxed);
-            }
+    /// The thread looks up a name, and this is what has it.
+    pub(super) fn walks(&self, ctx: &Context, found: Option<u64>) {
+        let Some(told) = self.told(ctx) else {
+            return;
+        };
+        let known = told.load(Ordering::Relaxed);
+        if known & !WALKED & u64::from(u32::MAX) != thread(ctx) {
+            return;
         }
+        let here = found.is_some_and(|inode| known & !WALKED == entry(ctx, inode));
+        let walked = if here {
+            known & !WALKED
+        } else {
+            known | WALKED
+        };
+        told.store(walked, Ordering::Relaxed);
     }
 
     fn told(&self, ctx: &Context) -> Option<&AtomicU64> {
         let place = usize::try_from(thread(ctx)).ok()? % PLACES;
         self.told.get(place)
     }
+}
+
+fn entry(ctx: &Context, inode: u64) -> u64 {
+    inode << 32 | thread(ctx)
 }
 
 fn thread(ctx: &Context) -> u64 {
@@ -72,29 +88,70 @@ mod tests {
         }
     }
 
-    /// A step: a thread opens a file, or looks up a name (file 0), and whether it insists.
+    #[derive(Debug)]
+    enum Step {
+        /// Opens a file; whether it insists.
+        Opens(u64, bool),
+        /// Looks up a name.
+        Finds(u64),
+        FindsNone,
+    }
+    use Step::{Finds, FindsNone, Opens};
+
     #[test]
-    fn who_asks_twice_without_walking_insists() {
-        let far = PLACES as i32;
+    fn who_asks_twice_and_was_not_led_elsewhere_insists() {
+        let far = 1 + PLACES as i32;
         for steps in [
-            &[(1, 7, false), (1, 7, true), (1, 7, false)][..],
-            &[(1, 7, false), (1, 0, false), (1, 7, false)],
-            &[(1, 7, false), (2, 0, false), (1, 7, true)],
-            &[(1, 7, false), (2, 7, false), (1, 7, true), (2, 7, true)],
-            &[(1, 7, false), (1, 8, false), (1, 7, false)],
-            &[(1, 7, false), (1 + far, 7, false), (1, 7, false)],
-            &[(1, 7, false), (1 + far, 0, false), (1, 7, true)],
+            &[
+                (1, Opens(7, false)),
+                (1, Opens(7, true)),
+                (1, Opens(7, false)),
+            ][..],
+            &[(1, Opens(7, false)), (1, FindsNone), (1, Opens(7, false))],
+            &[(1, Opens(7, false)), (1, Finds(8)), (1, Opens(7, false))],
+            &[(1, Opens(7, false)), (2, FindsNone), (1, Opens(7, true))],
+            &[
+                (1, Opens(7, false)),
+                (1, Opens(8, false)),
+                (1, Opens(7, false)),
+            ],
+            // It has a name: by way of its folder, and then itself.
+            &[
+                (1, Opens(7, false)),
+                (1, Finds(8)),
+                (1, Finds(7)),
+                (1, Opens(7, true)),
+            ],
+            &[
+                (1, Opens(7, false)),
+                (1, Finds(7)),
+                (1, FindsNone),
+                (1, Opens(7, false)),
+            ],
+            // Two threads, also at one place.
+            &[
+                (1, Opens(7, false)),
+                (2, Opens(7, false)),
+                (1, Opens(7, true)),
+                (2, Opens(7, true)),
+            ],
+            &[
+                (1, Opens(7, false)),
+                (far, Opens(7, false)),
+                (1, Opens(7, false)),
+            ],
+            &[(1, Opens(7, false)), (far, FindsNone), (1, Opens(7, true))],
+            &[(0, FindsNone), (0, Opens(7, false)), (0, Opens(7, true))],
         ] {
             let gone = Gone::new();
-            for (n, (pid, file, insists)) in steps.iter().enumerate() {
-                let found = match file {
-                    0 => {
-                        gone.walks(&by(*pid));
-                        false
+            for (n, (pid, step)) in steps.iter().enumerate() {
+                match step {
+                    Opens(file, insists) => {
+                        assert_eq!(gone.insists(&by(*pid), *file), *insists, "{n} of {steps:?}");
                     }
-                    _ => gone.insists(&by(*pid), *file),
-                };
-                assert_eq!(found, *insists, "step {n} of {steps:?}");
+                    Finds(file) => gone.walks(&by(*pid), Some(*file)),
+                    FindsNone => gone.walks(&by(*pid), None),
+                }
             }
         }
     }

@@ -117,12 +117,15 @@ impl<F: FileSystem<Inode = u64>> FileSystem for Guard<F> {
     }
 
     fn lookup(&self, ctx: Context, parent: F::Inode, name: &CStr) -> io::Result<Entry> {
-        self.gone.walks(&ctx);
+        self.gone.walks(&ctx, None);
         self.see(parent, name)?;
         if pretends(&ctx)? {
             return Err(Errno::NOENT.into()); // or the kernel would not make what it has already
         }
         let found = self.bound.heed(self.fs.lookup(ctx, parent, name));
+        if let Ok(entry) = &found {
+            self.gone.walks(&ctx, Some(entry.inode));
+        }
         self.found(parent, name, found)
     }
 
