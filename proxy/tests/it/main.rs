@@ -36,5 +36,6 @@ mod pages;
 mod parents;
 mod policy;
 mod sessions;
+mod slow;
 mod streaming;
 mod upgrade;
