@@ -1,10 +1,16 @@
 //! F5: clients that leave take their requests with them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{Adapter, Rig, SOME, SWITCH};
-use crate::support::Reply;
+use crate::support::client::client_config;
 use crate::support::frames::{DATA, END_HEADERS, END_STREAM, HEADERS, block, frame, preface};
+use crate::support::h2::Origin;
+use crate::support::pki::Flaw;
+use crate::support::world::deny;
+use crate::support::{Reply, World, soon};
 
 /// Where in its request a client is when it leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,4 +138,65 @@ async fn clients_that_leave_take_their_tunnels_with_them() {
     rig.world
         .event("the line", |event| event.method == "CONNECT")
         .await;
+}
+
+/// Counts itself when it is dropped.
+struct Held(Arc<AtomicUsize>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The same where the origin speaks HTTP/2, too: its stream is reset.
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_leave_take_their_streams_with_them() {
+    let world = World::new(&deny(&[])).await;
+    let tls = world.pki.server("canary.test", Flaw::None, &[b"h2"]);
+    let gone = Arc::<AtomicUsize>::default();
+    let counter = gone.clone();
+    let origin = Origin::reading(tls, move |request| {
+        let held = Held(counter.clone());
+        Box::pin(async move {
+            let _held = (held, request);
+            std::future::pending().await
+        })
+    })
+    .await;
+    let authority = format!("canary.test:{}", origin.address.port());
+    world.set(&deny(&[&authority]));
+    world.dns.points("canary.test", &["127.0.0.1"]);
+    for (left, method) in ["GET", "POST"].into_iter().enumerate() {
+        let tunnel = world.connect(&authority).await.unwrap();
+        let config = client_config(&world.ca(), &[b"h2"]);
+        let mut tunnel = tunnel.tls_with(config, "canary.test").await.unwrap();
+        let fields = [
+            (":method", method),
+            (":scheme", "https"),
+            (":authority", &*authority),
+            (":path", "/"),
+        ];
+        let request = |flags| frame(HEADERS, END_HEADERS | flags, 1, &block(&fields));
+        let said = match method {
+            "POST" => [request(0), frame(DATA, 0, 1, b"half")].concat(),
+            _ => request(END_STREAM),
+        };
+        tunnel.send(&[preface(), said].concat()).await;
+        let reached = async {
+            while origin.requests.lock().unwrap().len() == left {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon(method, reached).await;
+        drop(tunnel);
+        let let_go = async {
+            while gone.load(Ordering::Relaxed) == left {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon("the origin to be let go", let_go).await;
+        let line = world.event(method, |event| event.method == method).await;
+        assert_eq!(line.reason.as_deref(), Some("client-abort"), "{line:?}");
+    }
 }
