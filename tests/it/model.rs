@@ -6,17 +6,21 @@ use std::sync::{Arc, Mutex};
 
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
-use hyper::{HeaderMap, Request, Response};
+use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
 
 use crate::origin::{Trust, identity};
 
-/// Speaks Anthropic's Messages API well enough for an agent: it asks for one shell command, and when it hears
-/// what came of it, says so.
+mod anthropic;
+mod gemini;
+mod openai;
+
+/// Speaks the APIs of three vendors well enough for their agents: it asks for one shell command, and when it hears what
+/// came of it, says so.
 pub(crate) struct Model {
     pub(crate) addr: SocketAddr,
     pub(crate) trust: Trust,
@@ -80,65 +84,49 @@ async fn answer(
         .map(|body| body.to_bytes())
         .unwrap_or_default();
     let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let has_result = asked["messages"].to_string().contains("tool_result");
-    let has_shell = asked["tools"].to_string().contains(r#""name":"Bash""#);
-    if asked.is_object() {
+    let events = match head.uri.path() {
+        path if path.ends_with("/messages") => anthropic::events(&asked, command),
+        path if path.ends_with("/responses") => openai::responses(&asked, command),
+        path if path.ends_with("/chat/completions") => openai::chat(&asked, command),
+        path if path.ends_with(":streamGenerateContent") => gemini::events(&asked, command),
+        _ => Vec::new(),
+    };
+    let mut response = Response::default();
+    if events.is_empty() {
+        *response.status_mut() = StatusCode::NOT_FOUND;
+    } else {
         log.lock().unwrap().push((head.headers, asked));
     }
-    let events = match (has_shell, has_result) {
-        (true, false) => events(&shell(command), "tool_use"),
-        (_, true) => events(&text("The command ran."), "end_turn"),
-        (false, false) => events(&text("Nothing to do."), "end_turn"),
-    };
     // Each event is a chunk of its own, as a real one streams.
     let frames: Vec<_> = events
         .into_iter()
         .map(|event| Ok(Frame::data(Bytes::from(event))))
         .collect();
-    let mut response = Response::new(StreamBody::new(futures::stream::iter(frames)));
+    let body = StreamBody::new(futures::stream::iter(frames));
     response
         .headers_mut()
         .insert("content-type", "text/event-stream".parse().unwrap());
-    Ok(response)
+    Ok(response.map(|()| body))
 }
 
-fn text(text: &str) -> [Value; 2] {
-    [
-        json!({ "type": "text", "text": "" }),
-        json!({ "type": "text_delta", "text": text }),
-    ]
+/// What the stand-in says next.
+enum Next<'a> {
+    /// The tool of this name is to run a command.
+    Run(&'a str, &'a str),
+    Say(&'static str),
 }
 
-fn shell(command: &str) -> [Value; 2] {
-    let input = json!({ "command": command, "description": "what the test wants" }).to_string();
-    [
-        json!({ "type": "tool_use", "id": "toolu_1", "name": "Bash", "input": {} }),
-        json!({ "type": "input_json_delta", "partial_json": input }),
-    ]
-}
-
-/// One content block as Anthropic streams it.
-fn events([start, delta]: &[Value; 2], stop_reason: &str) -> Vec<String> {
-    let message = json!({
-        "id": "msg_1", "type": "message", "role": "assistant", "model": "stand-in", "content": [],
-        "stop_reason": null, "stop_sequence": null, "usage": { "input_tokens": 1, "output_tokens": 1 },
-    });
-    let all = [
-        json!({ "type": "message_start", "message": message }),
-        json!({ "type": "content_block_start", "index": 0, "content_block": start }),
-        json!({ "type": "content_block_delta", "index": 0, "delta": delta }),
-        json!({ "type": "content_block_stop", "index": 0 }),
-        json!({
-            "type": "message_delta", "usage": { "output_tokens": 1 },
-            "delta": { "stop_reason": stop_reason, "stop_sequence": null },
-        }),
-        json!({ "type": "message_stop" }),
-    ];
-    let event = |event: &Value| {
-        format!(
-            "event: {}\ndata: {event}\n\n",
-            event["type"].as_str().unwrap()
-        )
-    };
-    all.iter().map(event).collect()
+/// `tools` are the names of those that the agent has, `names` those that run commands.
+fn next<'a>(
+    tools: impl Iterator<Item = &'a str>,
+    names: &[&str],
+    has_result: bool,
+    command: &'a str,
+) -> Next<'a> {
+    let mut tools = tools.filter(|tool| names.contains(tool));
+    match (has_result, tools.next()) {
+        (true, _) => Next::Say("The command ran."),
+        (false, Some(tool)) => Next::Run(tool, command),
+        (false, None) => Next::Say("Nothing to do."),
+    }
 }

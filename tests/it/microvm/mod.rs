@@ -9,6 +9,7 @@ mod lifecycle;
 mod notes;
 mod saving;
 mod unaware;
+mod vendors;
 
 use std::process::Command;
 use std::time::{Duration, Instant};
