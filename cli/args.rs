@@ -48,8 +48,11 @@ Files:
   ~/.docker/sandboxes/vm/NAME/              one sandbox: its policy, log, disk and CA
 
 Environment:
-  SANDBOX_CACHE   where kernels and templates are kept (~/.sandboxd)
-  SANDBOX_ACCEL   auto, kvm or tcg: how the VM's processor is run (auto)")]
+  SANDBOX_CACHE       where kernels and templates are kept (~/.sandboxd)
+  SANDBOX_ISOLATION   microvm or container: what keeps the agent in (microvm)
+  SANDBOX_ACCEL       auto, kvm or tcg: how the VM's processor is run (auto)
+  SANDBOX_KERNEL      a folder with a guest kernel, laid out like an unpacked kernel package
+  SANDBOX_RUNTIME     runc or crun: what runs containers (the one that is installed)")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -12,9 +12,10 @@ use crate::progress::Progress;
 use crate::report::{self, Failure, USAGE};
 use crate::settings::Settings;
 use crate::snapshot::Snapshot;
-use crate::state::{self, Paths, RECORD_VERSION, Record, Sandbox, Workspace};
+use crate::state::{self, Paths, RECORD_VERSION, Record, Sandbox};
 use crate::template::Template;
 use crate::warnings;
+use crate::workspace::Workspace;
 use crate::workspace::WorkspaceArg;
 
 /// What the caller asked for.

@@ -6,6 +6,7 @@ mod agent;
 mod args;
 mod argv;
 mod channel;
+mod choices;
 mod commands;
 mod create;
 mod credentials;

@@ -3,16 +3,7 @@
 use serde::{Deserialize, Serialize};
 use vmshim::spec::{Isolation, Publish};
 
-use crate::args::SandboxOptions;
-use crate::environment;
-use crate::isolation;
-use crate::report::Failure;
 use crate::volume::Volume;
-
-/// Enough for a package manager and a test suite; more with `--memory`.
-const MEMORY_MIB: u32 = 2048;
-/// Sparse: takes from the host's disk what is written.
-const DISK_GIB: u32 = 20;
 
 /// Where an agent's credentials come from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -52,72 +43,6 @@ pub(crate) struct Settings {
     pub(crate) docker_socket: bool,
 }
 
-impl Settings {
-    /// What the caller asked for, and the defaults.
-    pub(crate) fn of(options: &SandboxOptions) -> Result<Self, Failure> {
-        let isolation = isolation::choose(options)?;
-        let volumes = options.volume.iter().map(|volume| volume.resolve());
-        Ok(Self {
-            cpus: options.cpus.unwrap_or_else(default_cpus),
-            memory_mib: options.memory.map_or(MEMORY_MIB, |size| size.mib()),
-            disk_gib: options.disk.map_or(DISK_GIB, |size| size.gib()),
-            volumes: volumes.collect::<Result<_, _>>()?,
-            hide: options.hide.clone(),
-            env: environment::collect(&options.env, &options.env_file)?,
-            credentials: options.credentials.unwrap_or_default(),
-            publish: options.publish.iter().map(|publish| publish.0).collect(),
-            isolation,
-            docker_socket: options.mount_docker_socket,
-        })
-    }
-
-    /// Takes over what may change from one start to the next. Returns whether anything did.
-    pub(crate) fn adapt(&mut self, options: &SandboxOptions) -> bool {
-        let before = self.clone();
-        self.cpus = options.cpus.unwrap_or(self.cpus);
-        self.memory_mib = options.memory.map_or(self.memory_mib, |size| size.mib());
-        if !options.publish.is_empty() {
-            self.publish = options.publish.iter().map(|publish| publish.0).collect();
-        }
-        *self != before
-    }
-
-    /// The flags that ask for something else than what the sandbox was made with and keeps.
-    pub(crate) fn refused(&self, options: &SandboxOptions) -> Result<Vec<&'static str>, Failure> {
-        let asked = Self::of(options)?;
-        let differs = [
-            (
-                "--disk",
-                options.disk.is_some() && asked.disk_gib != self.disk_gib,
-            ),
-            (
-                "--volume",
-                !options.volume.is_empty() && asked.volumes != self.volumes,
-            ),
-            (
-                "--hide",
-                !options.hide.is_empty() && asked.hide != self.hide,
-            ),
-            (
-                "--isolation",
-                options.isolation.is_some() && asked.isolation != self.isolation,
-            ),
-            (
-                "--credentials",
-                options.credentials.is_some() && asked.credentials != self.credentials,
-            ),
-        ];
-        let differs = differs.into_iter().filter(|(_, differs)| *differs);
-        Ok(differs.map(|(flag, _)| flag).collect())
-    }
-}
-
-/// All of the machine's processors, at most four: an agent's tools rarely use more.
-fn default_cpus() -> u32 {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    u32::try_from(cores).unwrap_or(4).clamp(1, 4)
-}
-
 /// One `--hide`: a line of gitignore(5), taken alone.
 pub(crate) fn hide_pattern(text: &str) -> Result<String, &'static str> {
     match text {
@@ -132,45 +57,6 @@ pub(crate) fn hide_pattern(text: &str) -> Result<String, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser;
-
-    #[derive(Parser)]
-    struct Flags {
-        #[command(flatten)]
-        options: SandboxOptions,
-    }
-
-    fn options(flags: &[&str]) -> SandboxOptions {
-        Flags::try_parse_from(["x"].iter().chain(flags))
-            .unwrap()
-            .options
-    }
-
-    #[test]
-    fn some_settings_change_and_others_stay() {
-        let made = Settings::of(&options(&["--hide", ".env", "-v", "/tmp:/data"])).unwrap();
-        for (flags, changes, refused) in [
-            (&[][..], false, &[][..]),
-            (&["--memory", "4g"], true, &[]),
-            (&["--memory", "2g"], false, &[]),
-            (&["--publish", "8080:80"], true, &[]),
-            (&["--hide", ".env"], false, &[]),
-            (&["--hide", "*.key"], false, &["--hide"]),
-            (&["--volume", "/tmp:/data"], false, &[]),
-            (
-                &["--volume", "/tmp:/data:ro", "--disk", "9g"],
-                false,
-                &["--disk", "--volume"],
-            ),
-            (&["--credentials", "sandbox"], false, &[]),
-            (&["--credentials", "none"], false, &["--credentials"]),
-            (&["--env", "A=1"], false, &[]),
-        ] {
-            let options = options(flags);
-            assert_eq!(made.clone().adapt(&options), changes, "{flags:?}");
-            assert_eq!(made.refused(&options).unwrap(), refused, "{flags:?}");
-        }
-    }
 
     #[test]
     fn patterns_that_hide_nothing_or_unhide_are_refused() {

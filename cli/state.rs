@@ -14,6 +14,7 @@ use crate::git;
 use crate::name::SandboxName;
 use crate::report::Failure;
 use crate::settings::Settings;
+use crate::workspace::Workspace;
 
 mod files;
 
@@ -103,15 +104,6 @@ fn private_dir(dir: &Path) -> Result<(), Failure> {
         .help("remove it, or set XDG_RUNTIME_DIR to a private directory"));
     }
     Ok(())
-}
-
-/// A folder that the guest sees at the same path.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Workspace {
-    pub(crate) path: PathBuf,
-    #[serde(default)]
-    pub(crate) read_only: bool,
 }
 
 /// What `sandbox.json` holds: everything that was fixed when the sandbox was created.

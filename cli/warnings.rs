@@ -9,7 +9,7 @@ use rustix::fs::OFlags;
 use serde_json::Value;
 
 use crate::report;
-use crate::state::Workspace;
+use crate::workspace::Workspace;
 
 /// More is not a file of settings.
 const LARGEST: u64 = 1 << 20;

@@ -4,8 +4,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::report::Failure;
-use crate::state::Workspace;
+
+/// A folder that the guest sees at the same path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Workspace {
+    pub(crate) path: PathBuf,
+    #[serde(default)]
+    pub(crate) read_only: bool,
+}
 
 /// `PATH` or `PATH:ro`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,8 +10,9 @@ use crate::agent::Agent;
 use crate::args::NamesArgs;
 use crate::report::{self, Failure, Outcome};
 use crate::settings::Credentials;
-use crate::state::{Paths, Sandbox, Workspace};
+use crate::state::{Paths, Sandbox};
 use crate::volume::Volume;
+use crate::workspace::Workspace;
 
 /// Docker's keys first (`id` to `labels`), then ours.
 #[derive(Serialize)]

@@ -65,7 +65,7 @@ fn find_or_create(paths: &Paths, args: RunArgs, progress: &Progress) -> Result<S
 }
 
 /// Whether a sandbox is for these folders. Whether they can be written is the sandbox's to say.
-fn same_folders(sandbox: &Sandbox, folders: &[crate::state::Workspace]) -> bool {
+fn same_folders(sandbox: &Sandbox, folders: &[crate::workspace::Workspace]) -> bool {
     let theirs = sandbox.record.workspaces.iter().map(|folder| &folder.path);
     theirs.eq(folders.iter().map(|folder| &folder.path))
 }

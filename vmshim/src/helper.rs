@@ -10,11 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::confine::{self, Files};
 use crate::engine::qemu;
+use crate::notes::note;
 use crate::share::{self, ShareArgs};
 use crate::spec::Caller;
-
-/// Begins a line on standard error that the person should read; see [`note_in`].
-const NOTE: &str = "sandbox-note: ";
 
 /// What a helper process is to be.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -139,18 +137,4 @@ fn exec(argv: &[OsString]) -> Error {
         std::io::ErrorKind::NotFound => Error::NoVmm,
         _ => Error::Vmm(error),
     }
-}
-
-/// Says `text` to the supervisor, which passes it on.
-#[expect(
-    clippy::print_stderr,
-    reason = "a helper's standard error is its channel to the supervisor"
-)]
-pub(crate) fn note(text: &str) {
-    eprintln!("{NOTE}{text}");
-}
-
-/// The note in a line of a helper's standard error, if it is one.
-pub(crate) fn note_in(line: &str) -> Option<&str> {
-    line.strip_prefix(NOTE)
 }

@@ -13,6 +13,7 @@ pub mod helper;
 pub mod image;
 pub mod kernel;
 pub mod lock;
+mod notes;
 pub mod progress;
 pub mod share;
 pub mod space;

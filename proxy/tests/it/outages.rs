@@ -1,5 +1,6 @@
 //! What breaks around the proxy, behind [`crate::faults`]: early answers, name servers that lie, TLS that fails.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use hickory_proto::op::ResponseCode;
@@ -7,7 +8,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use crate::support::client::connect;
-use crate::support::dns::Zone;
+use crate::support::dns::{Dns, Zone};
+use crate::support::network;
 use crate::support::origin::ok;
 use crate::support::pki::Flaw;
 use crate::support::world::deny;
@@ -154,6 +156,38 @@ async fn name_servers_that_lie() {
     world.dns.points("back.test", &["127.0.0.1"]);
     let again = async { while world.get(&format!("back.test:{port}"), "/").await.status != 200 {} };
     soon("the name", again).await;
+}
+
+/// F7: this machine comes into another network while the proxy runs, and has other name servers there.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_machines_name_servers_may_change() {
+    if !network::is_own("outages::the_machines_name_servers_may_change") {
+        return;
+    }
+    let config = tempfile::NamedTempFile::new().unwrap();
+    let bind = [
+        "--bind",
+        config.path().to_str().unwrap(),
+        "/etc/resolv.conf",
+    ];
+    assert!(Command::new("mount").args(bind).status().unwrap().success());
+    let canary = Canary::http(|_| ok("hello")).await;
+    let networks = [("127.0.0.2", "first.test"), ("127.0.0.3", "second.test")];
+    let targets = networks.map(|(_, name)| format!("{name}:{}", canary.port()));
+    let mut world = None;
+    for ((server, name), target) in networks.iter().zip(&targets) {
+        std::fs::write(config.path(), format!("nameserver {server}\n")).unwrap();
+        let dns = Dns::on(&format!("{server}:53")).await;
+        dns.points(name, &["127.0.0.1"]);
+        if world.is_none() {
+            let allowed = targets.each_ref().map(String::as_str);
+            world = Some(World::made(&deny(&allowed), |options| options.dns = None).await);
+        }
+        let world = world.as_ref().unwrap();
+        let found = async { while world.get(target, "/").await.status != 200 {} };
+        soon(name, found).await;
+        assert!(dns.asked().contains(&format!("{name}.")));
+    }
 }
 
 /// N12: names that nobody answers for are not asked for all at once.

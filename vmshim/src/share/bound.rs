@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::Errno;
 
-use crate::helper;
+use crate::notes;
 
 /// A folder and its bound.
 pub(super) struct Bound {
@@ -31,7 +31,7 @@ impl Bound {
         if let Err(error) = &done
             && self.is_first(error)
         {
-            helper::note(&self.sentence());
+            notes::note(&self.sentence());
         }
         done
     }

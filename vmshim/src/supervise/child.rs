@@ -9,7 +9,7 @@ use tokio::process::{Child, ChildStderr, Command};
 use tokio::task::JoinHandle;
 
 use super::{Board, Error};
-use crate::helper;
+use crate::notes;
 
 /// Lines kept of what a helper says; the rest is read and dropped.
 const KEPT_LINES: usize = 4;
@@ -81,7 +81,7 @@ async fn listen(stderr: Option<ChildStderr>, board: Arc<Board>) -> VecDeque<Stri
     {
         let text = String::from_utf8_lossy(&line).trim().to_owned();
         line.clear();
-        if let Some(note) = helper::note_in(&text) {
+        if let Some(note) = notes::note_in(&text) {
             board.note(note.to_owned());
         } else if !text.is_empty() {
             kept.push_back(text);

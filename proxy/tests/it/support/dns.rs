@@ -41,7 +41,11 @@ pub(crate) struct Dns {
 
 impl Dns {
     pub(crate) async fn start() -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        Self::on("127.0.0.1:0").await
+    }
+
+    pub(crate) async fn on(address: &str) -> Self {
+        let socket = UdpSocket::bind(address).await.unwrap();
         let address = socket.local_addr().unwrap();
         let state = Arc::new(Mutex::new(State::default()));
         tokio::spawn(serve(socket, state.clone()));

@@ -1,4 +1,4 @@
-//! A network of a test's own, in which the test is root: addresses, routes and limits that nobody else sees.
+//! A network of a test's own, in which the test is root: addresses, routes, limits and mounts that nobody else sees.
 
 use std::process::Command;
 
@@ -17,8 +17,11 @@ pub(crate) fn is_own(test: &str) -> bool {
     }
     // A chroot has no user namespaces to give, and root needs none.
     let ways: &[&[&str]] = match rustix::process::geteuid().is_root() {
-        true => &[&["--net"], &["--user", "--map-root-user", "--net"]],
-        false => &[&["--user", "--map-root-user", "--net"]],
+        true => &[
+            &["--net", "--mount"],
+            &["--user", "--map-root-user", "--net", "--mount"],
+        ],
+        false => &[&["--user", "--map-root-user", "--net", "--mount"]],
     };
     let mut reasons = Vec::new();
     for flags in ways {
