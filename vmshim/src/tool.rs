@@ -133,7 +133,8 @@ impl Tool {
         Err(self.failed(&status.to_string(), said.verdict()))
     }
 
-    fn start_error(self, source: std::io::Error) -> Error {
+    /// Why the tool did not start: mostly that it is not there.
+    pub(crate) fn start_error(self, source: std::io::Error) -> Error {
         let program = self.program.to_owned();
         if source.kind() == std::io::ErrorKind::NotFound {
             return Error::Missing {

@@ -56,6 +56,10 @@ fn a_container_from_creation_to_removal() {
 /// The other runtime makes the same walls of the same description.
 #[test]
 fn a_container_by_crun_is_as_closed() {
+    if is_hybrid() && !rustix::process::geteuid().is_root() {
+        println!("left out: with both versions of control groups crun 1.8 takes root to hide one");
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("hello"), "hello from outside\n").unwrap();
     let file = format!("{}/hello:/srv/etc/hello:ro", folder.path().display());
@@ -87,10 +91,13 @@ fn start_without_hybrid(vm: &Running) {
             .get_envs()
             .filter_map(|(key, value)| Some((key, value?))),
     );
-    let hybrid = std::path::Path::new("/sys/fs/cgroup/unified").exists();
-    let mut start = if hybrid { unshare } else { start };
+    let mut start = if is_hybrid() { unshare } else { start };
     let ran = Ran::from(start.output().unwrap());
     assert_eq!(ran.code, 0, "{ran:?}");
+}
+
+fn is_hybrid() -> bool {
+    std::path::Path::new("/sys/fs/cgroup/unified").exists()
 }
 
 fn inspected(vm: &Running) -> serde_json::Value {

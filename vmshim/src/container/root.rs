@@ -102,11 +102,9 @@ fn open_to_everybody(dir: &Path) -> Result<(), Error> {
 
 fn run(tool: Tool, mut command: Command, ids: &Ids) -> Result<(), Error> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let failed = |source| tool::Error::Start {
-        program: tool.program.to_owned(),
-        source,
-    };
-    let output = ids.run(command).map_err(failed)?;
+    let output = ids
+        .run(command)
+        .map_err(|source| tool.start_error(source))?;
     if output.status.success() {
         return Ok(());
     }
@@ -122,4 +120,24 @@ fn run(tool: Tool, mut command: Command, ids: &Ids) -> Result<(), Error> {
         said: said.unwrap_or_else(|| output.status.to_string()),
     }
     .into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::Caller;
+
+    #[test]
+    fn a_missing_tool_is_told_with_its_package() {
+        const TOOL: Tool = Tool {
+            program: "a-tool-that-nobody-has",
+            package: "some-package",
+        };
+        // A user without subordinate numbers is told of those first.
+        let Ok(ids) = Ids::of(Caller::current()) else {
+            return;
+        };
+        let error = run(TOOL, TOOL.command(), &ids).unwrap_err();
+        assert!(error.help().unwrap().contains("some-package"), "{error}");
+    }
 }
