@@ -136,7 +136,8 @@ impl Tool {
     /// Why the tool did not start: mostly that it is not there.
     pub(crate) fn start_error(self, source: std::io::Error) -> Error {
         let program = self.program.to_owned();
-        if source.kind() == std::io::ErrorKind::NotFound {
+        // A folder in PATH that may not be searched makes it EACCES.
+        if source.kind() == std::io::ErrorKind::NotFound || !installed(self.program) {
             return Error::Missing {
                 program,
                 package: self.package,

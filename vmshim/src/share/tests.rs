@@ -50,6 +50,15 @@ struct Open<'a> {
     handle: u64,
 }
 
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        let (inode, handle) = (self.inode, self.handle);
+        let _ = self
+            .fs
+            .release(guest(), inode, 0, handle, false, false, None);
+    }
+}
+
 impl<'a> Open<'a> {
     fn create(fs: &'a Shared, name: &str) -> io::Result<Self> {
         let (name, flags) = (CString::new(name).unwrap(), libc::O_RDWR as u32);
