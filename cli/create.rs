@@ -15,8 +15,7 @@ use crate::snapshot::Snapshot;
 use crate::state::{self, Paths, RECORD_VERSION, Record, Sandbox};
 use crate::template::Template;
 use crate::warnings;
-use crate::workspace::Workspace;
-use crate::workspace::WorkspaceArg;
+use crate::workspace::{Workspace, WorkspaceArg};
 
 /// What the caller asked for.
 pub(crate) struct Wanted {

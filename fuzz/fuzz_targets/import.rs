@@ -30,9 +30,13 @@ fuzz_target!(|text: &str| {
         let document = Document::from_file(&imported.file).expect("it has a JSON form");
         let (json, _) = document.compile_with(&mut load).expect("which is a policy");
         assert_eq!(policy.digest(), json.digest());
+        // A carriage return alone is a line break in YAML 1.2 (§5.4), and only there.
+        let lines = match format {
+            Format::Smokescreen => text.split(['\n', '\r']).count(),
+            _ => text.lines().count(),
+        };
         for note in &imported.notes {
-            // A carriage return alone is a line break in YAML 1.2 (§5.4), and only there.
-            assert!(note.line <= text.split(['\n', '\r']).count() + 1);
+            assert!(note.line <= lines + 1);
             assert!(!note.to_string().chars().any(char::is_control));
         }
     }

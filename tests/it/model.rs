@@ -130,3 +130,9 @@ fn next<'a>(
         (false, None) => Next::Say("Nothing to do."),
     }
 }
+
+/// A server-sent event that is named after its type.
+fn typed(event: &Value) -> String {
+    let name = event["type"].as_str().unwrap();
+    format!("event: {name}\ndata: {event}\n\n")
+}

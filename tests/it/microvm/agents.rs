@@ -49,7 +49,8 @@ fn claude_works_with_a_key_that_it_never_sees() {
         ".",
     ]);
     let dir = home.sandbox_dir("claude-1");
-    policy(&dir, model.addr.port());
+    let inject = "x-api-key from env ANTHROPIC_API_KEY";
+    policy(&dir, model.addr.port(), inject);
     let vm = Running::adopt(
         home,
         "claude-1",
@@ -93,15 +94,17 @@ fn claude_works_with_a_key_that_it_never_sees() {
     key_is_nowhere_inside(&vm, &dir);
 }
 
-/// Deny all but the stand-in, whose key the proxy sets.
-fn policy(dir: &Path, port: u16) {
+/// Deny all but the stand-in, whose key the proxy sets as `inject` says.
+pub(super) fn policy(dir: &Path, port: u16, inject: &str) {
+    let authority = format!("localhost:{port}");
     let rules = json!({
-        "policy": "deny",
-        "network": { "allowedDomains": [format!("localhost:{port}")] },
-        "include": ["keys.policy"],
+        "policy": "deny", "network": { "allowedDomains": [&authority] }, "include": ["keys.policy"],
     });
-    let inject = format!("inject localhost:{port} x-api-key from env ANTHROPIC_API_KEY\n");
-    fs::write(dir.join("keys.policy"), inject).unwrap();
+    fs::write(
+        dir.join("keys.policy"),
+        format!("inject {authority} {inject}\n"),
+    )
+    .unwrap();
     fs::write(dir.join("proxy-config.json"), rules.to_string()).unwrap();
 }
 

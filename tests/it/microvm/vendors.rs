@@ -4,9 +4,8 @@
 use std::fs;
 use std::process::Stdio;
 
-use serde_json::json;
-
 use super::Running;
+use super::agents::policy;
 use crate::model::Model;
 use crate::support::{Home, Ran};
 
@@ -87,8 +86,7 @@ fn opencode_works_with_a_key_that_it_never_sees() {
 
 fn works(agent: &Agent) {
     let model = Model::wanting("echo made by the agent > made.txt");
-    let authority = format!("localhost:{}", model.addr.port());
-    let url = format!("https://{authority}");
+    let url = format!("https://localhost:{}", model.addr.port());
     let home = Home::new();
     let mut create = vec![
         "create",
@@ -110,12 +108,8 @@ fn works(agent: &Agent) {
     home.ok(&create);
     let (variable, header, form) = agent.key;
     let dir = home.sandbox_dir(agent.sandbox);
-    let rules = json!({
-        "policy": "deny", "network": { "allowedDomains": [&authority] }, "include": ["keys.policy"],
-    });
-    let inject = format!("inject {authority} {header} from env {variable} as \"{form}\"\n");
-    fs::write(dir.join("keys.policy"), inject).unwrap();
-    fs::write(dir.join("proxy-config.json"), rules.to_string()).unwrap();
+    let inject = format!("{header} from env {variable} as \"{form}\"");
+    policy(&dir, model.addr.port(), &inject);
 
     let roots = model.trust.roots();
     let env = [(variable, KEY), ("SSL_CERT_FILE", roots.to_str().unwrap())];

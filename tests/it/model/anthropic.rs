@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Next, next};
+use super::{Next, next, typed};
 
 pub(super) fn events(asked: &Value, command: &str) -> Vec<String> {
     let has_result = asked["messages"].to_string().contains("tool_result");
@@ -46,11 +46,5 @@ fn stream([start, delta]: &[Value; 2], stop_reason: &str) -> Vec<String> {
         }),
         json!({ "type": "message_stop" }),
     ];
-    let event = |event: &Value| {
-        format!(
-            "event: {}\ndata: {event}\n\n",
-            event["type"].as_str().unwrap()
-        )
-    };
-    all.iter().map(event).collect()
+    all.iter().map(typed).collect()
 }

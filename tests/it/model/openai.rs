@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Next, next};
+use super::{Next, next, typed};
 
 pub(super) fn responses(asked: &Value, command: &str) -> Vec<String> {
     let has_result = asked["input"].to_string().contains("function_call_output");
@@ -25,13 +25,7 @@ pub(super) fn responses(asked: &Value, command: &str) -> Vec<String> {
         json!({ "type": "response.output_item.done", "output_index": 0, "item": item }),
         json!({ "type": "response.completed", "response": { "id": "resp_1", "usage": usage } }),
     ];
-    let event = |event: &Value| {
-        format!(
-            "event: {}\ndata: {event}\n\n",
-            event["type"].as_str().unwrap()
-        )
-    };
-    all.iter().map(event).collect()
+    all.iter().map(typed).collect()
 }
 
 pub(super) fn chat(asked: &Value, command: &str) -> Vec<String> {
