@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use wire::mux::{self, Opener, Side};
 use wire::{CONTROL_PORT, DATA_PORT};
 
-use crate::boot::{Booted, uptime_ms};
+use crate::boot::{Booted, Machine, uptime_ms};
 use crate::console;
 use crate::control::{self, Guest};
 use crate::exec::Reaper;
@@ -18,7 +18,7 @@ use crate::names::OWN;
 use crate::port::Port;
 use crate::relay::{self, Channel, PROXY_PORT};
 use crate::seat::Seat;
-use crate::{resolver, stop, transparent};
+use crate::{reclaim, resolver, stop, transparent};
 
 /// Runs for the machine's life.
 pub fn run(booted: Booted, seat: Option<Seat>) -> io::Result<Infallible> {
@@ -29,6 +29,12 @@ pub fn run(booted: Booted, seat: Option<Seat>) -> io::Result<Infallible> {
 }
 
 async fn serve(booted: Booted, seat: Option<Seat>) -> io::Result<Infallible> {
+    if let Machine::Vm { .. } = booted.machine {
+        tokio::spawn(async {
+            let Err(error) = reclaim::run().await;
+            console::error("memory is given back no more", &error);
+        });
+    }
     let (control, data) = ports(seat).await?;
     let guest = Arc::new(Guest::new(booted, Reaper::of_everything()?));
     let (connected, channel) = watch::channel(None);

@@ -20,6 +20,7 @@ pub mod exec;
 pub mod init;
 pub mod names;
 pub mod notice;
+pub mod reclaim;
 pub mod relay;
 pub mod resolver;
 pub mod seat;

@@ -56,6 +56,8 @@ impl Engine for Qemu {
         argv.disk("template", &machine.template, ",read-only=on");
         argv.disk("data", &machine.data_disk, ",discard=unmap");
         argv.flag("-device", "virtio-rng-device");
+        // Never inflated: only so that the guest says which pages it has freed, and the host has them back.
+        argv.flag("-device", "virtio-balloon-device,free-page-reporting=on");
         argv.flag("-device", "virtio-serial-device");
         argv.port("control", &machine.control, wire::CONTROL_PORT);
         argv.port("data", &machine.data, wire::DATA_PORT);
@@ -211,6 +213,7 @@ qemu-system-x86_64
 -drive if=none,format=raw,id=data,discard=unmap,file=/state/data.ext4
 -device virtio-blk-device,drive=data,serial=data,werror=report,rerror=report
 -device virtio-rng-device
+-device virtio-balloon-device,free-page-reporting=on
 -device virtio-serial-device
 -chardev socket,id=control,server=on,wait=off,path=/run/sandbox/abc/con
 -device virtserialport,chardev=control,name=sandbox.control

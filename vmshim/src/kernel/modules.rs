@@ -16,8 +16,9 @@ const REQUIRED: [&str; 8] = [
     "ext4",
 ];
 
-/// Loaded when the kernel has them as modules: a source of entropy, and checksums that erofs and ext4 look for.
-const OPTIONAL: [&str; 2] = ["crc32c_generic", "virtio_rng"];
+/// Loaded when the kernel has them as modules: a source of entropy, checksums that erofs and ext4 look for, and what
+/// tells the host which pages are free.
+const OPTIONAL: [&str; 3] = ["crc32c_generic", "virtio_rng", "virtio_balloon"];
 
 /// Loaded only in a sandbox whose template has a Docker daemon, before that starts: networks of containers, and what
 /// both kinds of `iptables` need for the names of containers (Docker's resolver at 127.0.0.11 is a translated address).
