@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsRawFd as _;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt as _;
@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{Home, limited};
@@ -211,22 +210,20 @@ fn a_restart_drops_no_request() {
     policy(&home, origin);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    fcntl_setfd(&listener, FdFlags::empty()).unwrap();
     let start = |name: &str| {
         let mut shell = Command::new("sh");
-        let passing = format!(
-            "exec 3<&{}; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\"",
-            listener.as_raw_fd()
-        );
+        // By way of standard input: a shell's redirections know descriptors of one digit only.
+        let passing = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\"";
         let sandbox = home.command(&["proxy", "--config", "proxy-config.json", "--ca-dir", name]);
         shell
-            .args(["-c", &passing, "sh"])
+            .args(["-c", passing, "sh"])
             .arg(sandbox.get_program())
             .args(sandbox.get_args());
         for (key, value) in sandbox.get_envs() {
             shell.env(key, value.unwrap());
         }
-        shell.current_dir(home.project()).stdin(Stdio::null());
+        let socket = OwnedFd::from(listener.try_clone().unwrap());
+        shell.current_dir(home.project()).stdin(socket);
         let (appliance, listening) = Appliance::start(shell);
         assert_eq!(listening, address);
         appliance
