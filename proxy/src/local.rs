@@ -63,12 +63,12 @@ impl Local {
 
     /// Reads the interfaces now. True if something changed.
     fn refresh(&self) -> bool {
+        // Locked until it is stored: else what was read before a listener came could replace what has it.
         let listeners = self
             .listeners
             .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let fresh = LocalAddrs::new(interfaces()).with_listeners(listeners);
+            .unwrap_or_else(PoisonError::into_inner);
+        let fresh = LocalAddrs::new(interfaces()).with_listeners(listeners.iter().copied());
         if **self.addrs.load() == fresh {
             return false;
         }
@@ -100,4 +100,25 @@ fn interfaces() -> impl Iterator<Item = IpAddr> {
         .unwrap_or_default()
         .into_iter()
         .map(|interface| interface.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_stays_whoever_else_reads_the_interfaces() {
+        let local = Local::new(Vec::new());
+        let add = |port: u16| {
+            let listener = SocketAddr::from(([127, 0, 0, 1], port));
+            local.listens(listener);
+            let known = format!("{:?}", local.addrs());
+            assert!(known.contains(&listener.to_string()), "{listener}: {known}");
+        };
+        std::thread::scope(|scope| {
+            for first in [10_000, 20_000, 30_000, 40_000] {
+                scope.spawn(move || (first..first + 500).for_each(add));
+            }
+        });
+    }
 }
