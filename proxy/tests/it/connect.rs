@@ -4,7 +4,7 @@ use crate::support::client::client_config;
 use crate::support::origin::ok;
 use crate::support::pki::Flaw;
 use crate::support::world::{config, deny};
-use crate::support::{Canary, Reply, Tunnel, World};
+use crate::support::{Canary, Reply, World};
 
 async fn bypassed() -> (World, Canary, String) {
     let canary = Canary::http(|_| Reply::Echo(Vec::new())).await;
@@ -109,10 +109,7 @@ async fn a_bypassed_server_name_must_match() {
 /// T10, D13: what is neither TLS nor HTTP goes nowhere unless bypassed.
 #[tokio::test(flavor = "multi_thread")]
 async fn other_protocols_are_closed() {
-    let canary = Canary::http(|_| ok("hello")).await;
-    let authority = format!("canary.test:{}", canary.port());
-    let world = World::new(&deny(&[&authority])).await;
-    world.dns.points("canary.test", &["127.0.0.1"]);
+    let (world, canary, authority) = World::around(|_| ok("hello")).await;
     for bytes in [
         &b"SSH-2.0-OpenSSH_9.2\r\n"[..],
         b"\0\0\0\x08\x04\xd2\x16\x2f",
@@ -133,10 +130,7 @@ async fn other_protocols_are_closed() {
 /// HTTP inside `CONNECT` is judged like any other HTTP.
 #[tokio::test(flavor = "multi_thread")]
 async fn plain_http_inside_is_judged() {
-    let canary = Canary::http(|_| ok("hello")).await;
-    let authority = format!("canary.test:{}", canary.port());
-    let world = World::new(&deny(&[&authority])).await;
-    world.dns.points("canary.test", &["127.0.0.1"]);
+    let (world, canary, authority) = World::around(|_| ok("hello")).await;
     let mut tunnel = world.connect(&authority).await.unwrap();
     assert_eq!(tunnel.get(&authority, "/1").await.unwrap().body, "hello");
     let wrong = tunnel.get("evil.test", "/2").await.unwrap();
@@ -149,9 +143,7 @@ async fn plain_http_inside_is_judged() {
 #[tokio::test(flavor = "multi_thread")]
 async fn early_bytes() {
     let (world, canary, authority) = bypassed().await;
-    let mut client = Tunnel {
-        io: crate::support::client::connect(world.address).await,
-    };
+    let mut client = world.dial().await;
     client
         .send(
             format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\nearly\r\n\r\n")
@@ -162,9 +154,7 @@ async fn early_bytes() {
         .until("the early bytes", |seen| seen.bytes == b"early\r\n\r\n")
         .await;
 
-    let mut client = Tunnel {
-        io: crate::support::client::connect(world.address).await,
-    };
+    let mut client = world.dial().await;
     let smuggled = format!("GET http://{authority}/ HTTP/1.1\r\nHost: {authority}\r\n\r\n");
     client
         .send(

@@ -7,8 +7,7 @@ use std::process::Command;
 use proxy::Limits;
 use proxy::audit::{self, Kind};
 
-use crate::support::world::deny;
-use crate::support::{Canary, World, origin::ok, soon};
+use crate::support::{World, origin::ok, soon};
 
 /// Mounts the disk that tests are to fill, and runs them there.
 const ON_A_SMALL_DISK: &str = r#"mount -t tmpfs -o size=1m none "$TMPDIR" && exec "$0" "$@""#;
@@ -46,14 +45,11 @@ fn a_full_disk_closes_the_proxy_and_it_recovers_by_itself() {
 }
 
 async fn full_for_a_while() {
-    let canary = Canary::http(|_| ok("hello")).await;
-    let authority = format!("canary.test:{}", canary.port());
     let limits = Limits {
         log_backlog: 3,
         ..Limits::default()
     };
-    let world = World::with(&deny(&[&authority]), limits).await;
-    world.dns.points("canary.test", &["127.0.0.1"]);
+    let (world, canary, authority) = World::around_with(limits, |_| ok("hello")).await;
     assert_eq!(world.get(&authority, "/before").await.status, 200);
     let status = || proxy::admin::status(&world.admin()).unwrap();
     assert_eq!(status().log, None);

@@ -7,19 +7,11 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use crate::support::client::connect;
 use crate::support::origin::ok;
 use crate::support::world::{config, deny};
-use crate::support::{Canary, Reply, Tunnel, World, soon};
-
-async fn world(script: impl Fn(&str) -> Reply + Send + Sync + 'static) -> (World, Canary, String) {
-    let canary = Canary::http(script).await;
-    let authority = format!("canary.test:{}", canary.port());
-    let world = World::new(&deny(&[&authority])).await;
-    world.dns.points("canary.test", &["127.0.0.1"]);
-    (world, canary, authority)
-}
+use crate::support::{Canary, Reply, World, soon};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_listens() {
-    let (world, canary, _) = world(|_| ok("")).await;
+    let (world, canary, _) = World::around(|_| ok("")).await;
     let port = canary.port();
     drop(canary);
     // The listener's task still holds the port; another one that is free stands in.
@@ -50,7 +42,7 @@ async fn nobody_listens() {
 /// F8: one dead address among several costs little.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_address_is_passed_over() {
-    let (world, _canary, authority) = world(|_| ok("hello")).await;
+    let (world, _canary, authority) = World::around(|_| ok("hello")).await;
     world.dns.points(
         "canary.test",
         &["127.0.0.2", "127.0.0.3", "::1", "127.0.0.1"],
@@ -130,9 +122,10 @@ async fn a_silent_address_is_not_waited_for() {
 /// A kept connection that the origin closed meanwhile costs a retry, not an error.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stale_connection_is_replaced() {
-    let (world, canary, authority) =
-        world(|_| Reply::SendAndClose(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_vec()))
-            .await;
+    let (world, canary, authority) = World::around(|_| {
+        Reply::SendAndClose(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_vec())
+    })
+    .await;
     for _ in 0..5 {
         assert_eq!(world.get(&authority, "/").await.status, 200);
     }
@@ -141,19 +134,14 @@ async fn a_stale_connection_is_replaced() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn too_many_connections_are_turned_away() {
-    let canary = Canary::http(|_| ok("hello")).await;
-    let authority = format!("canary.test:{}", canary.port());
     let limits = proxy::Limits {
         connections: 2,
         ..proxy::Limits::default()
     };
-    let world = World::with(&deny(&[&authority]), limits).await;
-    world.dns.points("canary.test", &["127.0.0.1"]);
+    let (world, _canary, authority) = World::around_with(limits, |_| ok("hello")).await;
     let mut held = Vec::new();
     for _ in 0..2 {
-        let mut client = Tunnel {
-            io: connect(world.address).await,
-        };
+        let mut client = world.dial().await;
         client
             .send(
                 format!("GET http://{authority}/ HTTP/1.1\r\nHost: {authority}\r\n\r\n").as_bytes(),
@@ -162,9 +150,7 @@ async fn too_many_connections_are_turned_away() {
         assert_eq!(client.answer().await.unwrap().status, 200);
         held.push(client);
     }
-    let mut third = Tunnel {
-        io: connect(world.address).await,
-    };
+    let mut third = world.dial().await;
     let answer = third.answer().await.unwrap();
     assert_eq!((answer.status, answer.reason()), (503, "busy"));
     drop(held);
@@ -183,10 +169,8 @@ async fn too_many_connections_are_turned_away() {
 /// Draining lets a request finish and takes no new connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn shutdown_drains() {
-    let (world, canary, authority) = world(|_| Reply::Hang).await;
-    let mut client = Tunnel {
-        io: connect(world.address).await,
-    };
+    let (world, canary, authority) = World::around(|_| Reply::Hang).await;
+    let mut client = world.dial().await;
     client
         .send(format!("GET http://{authority}/ HTTP/1.1\r\nHost: {authority}\r\n\r\n").as_bytes())
         .await;

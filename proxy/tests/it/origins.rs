@@ -5,7 +5,6 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::client::connect;
 use crate::support::world::deny;
 use crate::support::{Tunnel, World, soon};
 
@@ -30,9 +29,7 @@ impl Rig {
     }
 
     async fn client(&self) -> Tunnel {
-        Tunnel {
-            io: connect(self.world.address).await,
-        }
+        self.world.dial().await
     }
 
     /// A request's head with these further fields.

@@ -10,8 +10,7 @@ use tokio::process::{Child, Command};
 
 use crate::support::network;
 use crate::support::origin::ok;
-use crate::support::world::deny;
-use crate::support::{Canary, World, soon};
+use crate::support::{World, soon};
 
 /// Connections of the tool, and how many of them at least must have come for it to have been an attack: at once, where
 /// the mode keeps them open.
@@ -150,15 +149,12 @@ async fn a_thousand_slow_clients_hold_nobody_up() {
         ..Limits::default()
     };
     let page = "x".repeat(64 * 1024);
-    let canary = Canary::http(move |request| match request.contains("/big") {
+    let script = move |request: &str| match request.contains("/big") {
         true => ok(&page),
         false => ok("hello"),
-    })
-    .await;
-    let authority = format!("canary.test:{}", canary.port());
+    };
+    let (world, _canary, authority) = World::around_with(limits, script).await;
     let url = format!("http://{authority}/big");
-    let world = World::with(&deny(&[&authority]), limits).await;
-    world.dns.points("canary.test", &["127.0.0.1"]);
     assert_eq!(world.get(&authority, "/").await.status, 200);
     settled(&world).await;
     let (open, held) = (descriptors(), resident());

@@ -13,7 +13,7 @@ use crate::support::h2::{Client, Origin, piped};
 use crate::support::origin::ok;
 use crate::support::pki::Flaw;
 use crate::support::world::deny;
-use crate::support::{Canary, Reply, Tunnel, World, soon};
+use crate::support::{Reply, Tunnel, World, soon};
 
 /// What may be on its way in buffers of the kernel and the proxy while a reader stands still.
 const IN_FLIGHT: usize = 16 * 1024 * 1024;
@@ -27,9 +27,7 @@ async fn plain() -> (World, tokio::net::TcpListener, String) {
 }
 
 async fn ask(world: &World, authority: &str) -> Tunnel {
-    let mut client = Tunnel {
-        io: crate::support::client::connect(world.address).await,
-    };
+    let mut client = world.dial().await;
     client
         .send(format!("GET http://{authority}/ HTTP/1.1\r\nHost: {authority}\r\n\r\n").as_bytes())
         .await;
@@ -223,9 +221,7 @@ async fn big_bodies_do_not_stay_in_memory() {
         }
     });
     let before = resident();
-    let mut client = Tunnel {
-        io: crate::support::client::connect(world.address).await,
-    };
+    let mut client = world.dial().await;
     let head = format!(
         "POST http://{authority}/ HTTP/1.1\r\nHost: {authority}\r\nContent-Length: {total}\r\n\r\n"
     );
@@ -261,7 +257,7 @@ fn resident() -> usize {
 /// `HEAD`, 204 and 304 keep their fields and have no body; ranges are the origin's business.
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_without_a_body() {
-    let canary = Canary::http(|request| {
+    let (world, canary, authority) = World::around(|request| {
         Reply::Send(match request {
             request if request.starts_with("HEAD") => b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n".to_vec(),
             request if request.contains("/204") => b"HTTP/1.1 204 No Content\r\n\r\n".to_vec(),
@@ -270,12 +266,7 @@ async fn answers_without_a_body() {
         })
     })
     .await;
-    let authority = format!("canary.test:{}", canary.port());
-    let world = World::new(&deny(&[&authority])).await;
-    world.dns.points("canary.test", &["127.0.0.1"]);
-    let mut client = Tunnel {
-        io: crate::support::client::connect(world.address).await,
-    };
+    let mut client = world.dial().await;
     let send = |method: &str, path: &str| {
         format!(
             "{method} http://{authority}{path} HTTP/1.1\r\nHost: {authority}\r\nRange: bytes=0-1\r\n\r\n"
@@ -312,9 +303,7 @@ async fn a_body_waits_for_continue() {
         ("417 Expectation Failed\r\ncontent-length: 0\r\n\r\n", false),
     ] {
         let (world, listener, authority) = plain().await;
-        let mut client = Tunnel {
-            io: crate::support::client::connect(world.address).await,
-        };
+        let mut client = world.dial().await;
         let head = format!(
             "POST http://{authority}/ HTTP/1.1\r\nHost: {authority}\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
         );
@@ -356,10 +345,7 @@ async fn a_body_waits_for_continue() {
 /// Many requests on one connection use one connection to the origin.
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_are_reused() {
-    let canary = Canary::http(|_| ok("hello")).await;
-    let authority = format!("canary.test:{}", canary.port());
-    let world = World::new(&deny(&[&authority])).await;
-    world.dns.points("canary.test", &["127.0.0.1"]);
+    let (world, canary, authority) = World::around(|_| ok("hello")).await;
     for _ in 0..3 {
         let mut client = ask(&world, &authority).await;
         client.answer().await.unwrap();

@@ -1,18 +1,9 @@
 //! Upgrades: `websocket` after a 101, and nothing else.
 
 use crate::support::origin::ok;
-use crate::support::world::deny;
-use crate::support::{Canary, Reply, Tunnel, World};
+use crate::support::{Reply, World};
 
 const SWITCH: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: y\r\n\r\n";
-
-async fn world(script: impl Fn(&str) -> Reply + Send + Sync + 'static) -> (World, Canary, String) {
-    let canary = Canary::http(script).await;
-    let authority = format!("canary.test:{}", canary.port());
-    let world = World::new(&deny(&[&authority])).await;
-    world.dns.points("canary.test", &["127.0.0.1"]);
-    (world, canary, authority)
-}
 
 fn ask(authority: &str, protocol: &str) -> String {
     format!(
@@ -22,10 +13,8 @@ fn ask(authority: &str, protocol: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_websocket_is_bytes_after_101() {
-    let (world, canary, authority) = world(|_| Reply::Echo(SWITCH.to_vec())).await;
-    let mut client = Tunnel {
-        io: crate::support::client::connect(world.address).await,
-    };
+    let (world, canary, authority) = World::around(|_| Reply::Echo(SWITCH.to_vec())).await;
+    let mut client = world.dial().await;
     client.send(ask(&authority, "websocket").as_bytes()).await;
     let answer = client.answer().await.unwrap();
     assert_eq!(
@@ -46,25 +35,19 @@ async fn a_websocket_is_bytes_after_101() {
 /// D11
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_else_upgrades() {
-    let (world, canary, authority) = world(|_| ok("plain")).await;
+    let (world, canary, authority) = World::around(|_| ok("plain")).await;
     // h2c is left out, and the request goes on without it.
-    let mut client = Tunnel {
-        io: crate::support::client::connect(world.address).await,
-    };
+    let mut client = world.dial().await;
     client.send(ask(&authority, "h2c").as_bytes()).await;
     assert_eq!(client.answer().await.unwrap().body, "plain");
     assert!(!canary.requests()[0].to_lowercase().contains("upgrade"));
     for protocol in ["TLS/1.0", "websocket, h2c", "irc"] {
-        let mut client = Tunnel {
-            io: crate::support::client::connect(world.address).await,
-        };
+        let mut client = world.dial().await;
         client.send(ask(&authority, protocol).as_bytes()).await;
         assert_eq!(client.answer().await.unwrap().status, 400, "{protocol}");
     }
     // An origin that declines is no upgrade: what follows is HTTP, and judged.
-    let mut client = Tunnel {
-        io: crate::support::client::connect(world.address).await,
-    };
+    let mut client = world.dial().await;
     client.send(ask(&authority, "websocket").as_bytes()).await;
     assert_eq!(client.answer().await.unwrap().status, 200);
     client.send(b"\x81\x05hello\n\n").await;
@@ -74,7 +57,7 @@ async fn nothing_else_upgrades() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upgrade_nobody_asked_for_is_refused() {
-    let (world, _canary, authority) = world(|_| Reply::Echo(SWITCH.to_vec())).await;
+    let (world, _canary, authority) = World::around(|_| Reply::Echo(SWITCH.to_vec())).await;
     let answer = world.get(&authority, "/").await;
     assert_eq!(answer.status, 502);
 }

@@ -12,6 +12,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::client::{self, Answer, Tunnel};
 use super::dns::Dns;
+use super::origin::{Canary, Reply};
 use super::pki::Pki;
 
 /// Everything around one proxy.
@@ -46,6 +47,24 @@ impl World {
 
     pub(crate) async fn with(config: &str, limits: Limits) -> Self {
         Self::made(config, |options| options.limits = limits).await
+    }
+
+    /// With one origin, the authority that is allowed: `canary.test` with its port.
+    pub(crate) async fn around(
+        script: impl Fn(&str) -> Reply + Send + Sync + 'static,
+    ) -> (Self, Canary, String) {
+        Self::around_with(Limits::default(), script).await
+    }
+
+    pub(crate) async fn around_with(
+        limits: Limits,
+        script: impl Fn(&str) -> Reply + Send + Sync + 'static,
+    ) -> (Self, Canary, String) {
+        let canary = Canary::http(script).await;
+        let authority = format!("canary.test:{}", canary.port());
+        let world = Self::with(&deny(&[&authority]), limits).await;
+        world.dns.points("canary.test", &["127.0.0.1"]);
+        (world, canary, authority)
     }
 
     /// With options that `change` has changed.
@@ -92,6 +111,12 @@ impl World {
         std::fs::write(&beside, config).unwrap();
         std::fs::rename(&beside, self.config_path()).unwrap();
         proxy::admin::reload(&self.admin()).unwrap();
+    }
+
+    /// A connection to the proxy on which nothing was said yet.
+    pub(crate) async fn dial(&self) -> Tunnel {
+        let io = client::connect(self.address).await;
+        Tunnel { io }
     }
 
     pub(crate) async fn raw(&self, bytes: impl AsRef<[u8]>) -> Option<Answer> {
