@@ -174,4 +174,11 @@ impl World {
         })
         .await
     }
+
+    /// Waits for the line of what ended for this reason.
+    pub(crate) async fn told(&self, reason: &str) -> Event {
+        let what = format!("a line that says `{reason}`");
+        self.event(&what, |event| event.reason.as_deref() == Some(reason))
+            .await
+    }
 }
