@@ -8,13 +8,17 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::dns::StubDns;
 use crate::support::Home;
+use namespace::ip;
+
+#[path = "../../proxy/tests/it/support/namespace.rs"]
+mod namespace;
 
 #[derive(Debug, Deserialize)]
 struct File {
@@ -63,15 +67,16 @@ fn somewhere() -> Vec<IpAddr> {
     vec!["198.51.100.7".parse().unwrap()]
 }
 
-/// Set in the copy of this program that runs inside the namespace.
-const INSIDE: &str = "SANDBOX_TEST_NETNS";
-
 #[test]
 fn a_running_proxy_decides_as_the_tables_say() {
-    if std::env::var_os(INSIDE).is_none() {
-        return again_in_a_namespace("decisions::a_running_proxy_decides_as_the_tables_say");
+    if !namespace::is_inside() {
+        namespace::again(
+            "decisions::a_running_proxy_decides_as_the_tables_say",
+            &["--net"],
+        )
+        .unwrap();
+        return;
     }
-    ip(&["link", "set", "lo", "up"]);
     let mut rows = 0;
     let mut wrong = Vec::new();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/decisions");
@@ -93,34 +98,6 @@ fn a_running_proxy_decides_as_the_tables_say() {
         wrong.join("\n")
     );
     assert!(rows > 200, "only {rows} rows were found");
-}
-
-/// Runs this test once more, as root of a new network namespace, and passes if it does. Who is not
-/// root becomes so in a user namespace; a chroot has none to give, and there root needs none.
-fn again_in_a_namespace(test: &str) {
-    let flags: &[&str] = match rustix::process::geteuid().is_root() {
-        true => &["--net"],
-        false => &["--user", "--map-root-user", "--net"],
-    };
-    let output = Command::new("unshare")
-        .args(flags)
-        .arg("--")
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
-        .env(INSIDE, "1")
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && told.contains("1 passed"),
-        "{told}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
-fn ip(args: &[&str]) {
-    let done = Command::new("ip").args(args).output().unwrap();
-    assert!(done.status.success(), "ip {args:?}: {done:?}");
 }
 
 fn check(table: &Table, wrong: &mut Vec<String>) {
@@ -145,7 +122,7 @@ fn check(table: &Table, wrong: &mut Vec<String>) {
             .map(|row| row.local.as_slice())
             .unwrap_or_default();
         for addr in local {
-            ip(&["addr", "add", &addr.to_string(), "dev", "lo"]);
+            ip(&format!("addr add {addr} dev lo"));
         }
         let appliance = Appliance::start(&policy, &dns).expect("the proxy starts");
         for row in rows {
@@ -159,7 +136,7 @@ fn check(table: &Table, wrong: &mut Vec<String>) {
         drop(appliance);
         for addr in local {
             let prefix = if addr.is_ipv4() { 32 } else { 128 };
-            ip(&["addr", "del", &format!("{addr}/{prefix}"), "dev", "lo"]);
+            ip(&format!("addr del {addr}/{prefix} dev lo"));
         }
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod client;
 pub(crate) mod dns;
 pub(crate) mod frames;
 pub(crate) mod h2;
+pub(crate) mod namespace;
 pub(crate) mod network;
 pub(crate) mod origin;
 pub(crate) mod pki;

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use super::table::{BARE, CANARY, NAMED};
 use super::{Adapter, Failed, Reached, Refused, Rig, Row, ask};
 use crate::support::Reply;
-use crate::support::network::{self, ip, try_ip};
+use crate::support::namespace::{ip, try_ip};
+use crate::support::network;
 use crate::support::soon;
 use proxy::Limits;
 
@@ -67,7 +68,8 @@ async fn everywhere(has_v6: bool) -> Rig {
 
 /// The device that has the addresses: one like that of a LAN, or, where the kernel has none to give, loopback.
 fn device() -> &'static str {
-    if !try_ip("link add lan0 type veth peer name lan1") {
+    let made = try_ip("link add lan0 type veth peer name lan1");
+    if !made.status.success() {
         return "lo";
     }
     ip("link set lan1 up");
