@@ -25,6 +25,9 @@ pub enum StartError {
     /// The name server's address is unusable.
     #[error("cannot set up name resolution: {0}")]
     Resolver(String),
+    /// What must not be dialled is not known.
+    #[error("cannot read this machine's addresses")]
+    Addresses(#[source] io::Error),
     /// The log cannot be opened.
     #[error("cannot open the log `{}`", path.display())]
     Log {
@@ -65,7 +68,11 @@ impl StartError {
                 Some("check the directory's owner, permissions and free space".into())
             }
             Self::Metrics { .. } => Some("choose another address".into()),
-            Self::Appliance(_) | Self::Tls(_) | Self::Resolver(_) | Self::Credentials(_) => None,
+            Self::Appliance(_)
+            | Self::Tls(_)
+            | Self::Resolver(_)
+            | Self::Addresses(_)
+            | Self::Credentials(_) => None,
         }
     }
 }

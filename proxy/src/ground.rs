@@ -56,10 +56,11 @@ impl Ground {
             .map_err(|error| StartError::Resolver(error.to_string()))?;
         let minter = Minter::new(ca::ensure(&options.ca_dir)?)?;
         let (roots, warnings) = upstream::trusted(options.trust.as_deref());
+        let local = Local::new(options.listeners.clone()).map_err(StartError::Addresses)?;
         let ground = Self {
             limits: Arc::new(options.limits.clone()),
             advice: options.advice.clone(),
-            local: Arc::new(Local::new(options.listeners.clone())),
+            local: Arc::new(local),
             log: Arc::new(log),
             resolve: Arc::new(resolve),
             parents: options.parents.clone(),

@@ -137,8 +137,9 @@ impl Live {
 
     /// Reads the file and, if its bytes are new, puts it in force.
     pub(crate) fn look(&self) -> Look {
-        let content = std::fs::read(&self.path);
+        // Read with `seen` locked: else what was read first could be put in force last.
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let content = std::fs::read(&self.path);
         let same = match (&content, &seen.content) {
             (Ok(new), Ok(old)) => new == old,
             (Err(new), Err(old)) => new.kind() == old.kind(),
@@ -208,6 +209,45 @@ mod tests {
         std::fs::write(&path, r#"{"policy":"allow"}"#).unwrap();
         assert!(matches!(live.look(), Look::Changed { generation: 2, .. }));
         assert_eq!(live.error(), None);
+    }
+
+    /// However many look at the same time: the policy that was in the file before a look is in force after it.
+    #[test]
+    fn what_was_read_first_is_not_put_in_force_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.policy");
+        let save = |host: &str| {
+            let draft = dir.path().join("draft");
+            std::fs::write(&draft, format!("allow {host}\n")).unwrap();
+            std::fs::rename(&draft, &path).unwrap();
+        };
+        save("first.test");
+        let (live, _) = Live::load(&path, None).unwrap();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                        live.look();
+                        std::thread::yield_now();
+                    }
+                });
+            }
+            let stale = (0..100).find(|n| {
+                let host = format!("n{n}.test");
+                save(&host);
+                live.look();
+                let target = policy_lang::Target::parse(&host, Some(policy_lang::Port::HTTPS));
+                let target = target.unwrap();
+                let mut looks = 0..20;
+                looks.any(|_| {
+                    std::thread::yield_now();
+                    !live.snapshot().policy.admit_host(&target).action.is_allow()
+                })
+            });
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(stale, None);
+        });
     }
 
     #[test]

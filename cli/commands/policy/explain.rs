@@ -10,7 +10,7 @@ use proxy::admin::Status;
 use proxy::credentials::{Handed, built_in};
 use serde::Serialize;
 
-use super::source::PolicySource;
+use super::source::{PolicySource, local_addrs};
 use crate::credentials;
 use crate::lifecycle;
 use crate::policy_file;
@@ -70,7 +70,7 @@ pub(super) fn run(args: &ExplainArgs) -> Outcome {
     let policy = policy_file::read(&args.source.file()?)?.policy;
     let admitted = policy.admit_host(&target).action.is_allow();
     let (addrs, unresolved) = addresses(args, &target, admitted);
-    let local = proxy::local_addrs();
+    let local = local_addrs()?;
     let mut explanation = match path_of(&args.target) {
         Some(path) => policy.explain_request(&target, (&args.method, path), &addrs, &local),
         None => policy.explain(&target, &addrs, &local),

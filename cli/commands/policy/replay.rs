@@ -5,11 +5,11 @@ use std::fmt;
 use std::process::ExitCode;
 
 use clap::Args;
-use policy_lang::{Action, Policy, Record};
+use policy_lang::{Action, LocalAddrs, Policy, Record};
 use serde::Serialize;
 
 use super::log::LogSource;
-use super::source::file_or_sandbox;
+use super::source::{file_or_sandbox, local_addrs};
 use crate::name::SandboxName;
 use crate::policy_file;
 use crate::report::{self, FAILED, Outcome};
@@ -55,7 +55,7 @@ struct Flip {
 pub(super) fn run(args: &ReplayArgs) -> Outcome {
     let records = args.source.records(args.sandbox.as_ref())?;
     let policy = policy_file::read(&file_or_sandbox(&args.policy)?)?.policy;
-    let flips = flips(&records, &policy);
+    let flips = flips(&records, &policy, &local_addrs()?);
     if args.json {
         report::print_json(&flips)?;
     } else {
@@ -74,11 +74,10 @@ pub(super) fn run(args: &ReplayArgs) -> Outcome {
     })
 }
 
-fn flips(records: &[Record], policy: &Policy) -> Vec<Flip> {
-    let local = proxy::local_addrs();
+fn flips(records: &[Record], policy: &Policy, local: &LocalAddrs) -> Vec<Flip> {
     let mut flips: BTreeMap<(bool, String, String, String), Flip> = BTreeMap::new();
     for record in records {
-        let (after, reason) = policy.replay(record, &local);
+        let (after, reason) = policy.replay(record, local);
         if after.is_allow() == record.allowed {
             continue;
         }

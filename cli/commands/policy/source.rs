@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use policy_lang::LocalAddrs;
 use policy_lang::config;
 use policy_lang::language;
 use proxy::Form;
@@ -113,4 +114,10 @@ pub(super) fn listed(errors: &[config::Error]) -> Failure {
         })
         .collect();
     Failure::worded(lines.join("\n"))
+}
+
+/// The addresses that rules about this machine are about.
+pub(super) fn local_addrs() -> Result<LocalAddrs, Failure> {
+    proxy::local_addrs()
+        .map_err(|error| Failure::doing("cannot read this machine's addresses", &error))
 }
