@@ -17,7 +17,7 @@ use crate::budgets::Budgets;
 use crate::budgets::meter::Spent;
 use crate::live::{Live, Snapshot};
 use crate::local::Local;
-use crate::resolve::{self, ResolveError};
+use crate::resolve::{Resolve, ResolveError};
 use crate::upstream::parent::Parents;
 
 pub(crate) use permit::Permit;
@@ -95,7 +95,7 @@ pub(crate) enum Refusal {
 pub(crate) struct Gate {
     live: Arc<Live>,
     local: Arc<Local>,
-    resolve: resolve::Shared,
+    resolve: Resolve,
     budgets: Arc<Budgets>,
     parents: Parents,
     routes: Mutex<LruCache<Target, Kept>>,
@@ -112,7 +112,7 @@ impl Gate {
     pub(crate) fn new(
         live: Arc<Live>,
         local: Arc<Local>,
-        resolve: resolve::Shared,
+        resolve: Resolve,
         budgets: Arc<Budgets>,
         parents: Parents,
     ) -> Self {

@@ -21,7 +21,7 @@ use crate::local::Local;
 use crate::options::{Limits, Options};
 use crate::rates::Rates;
 use crate::record::Recorder;
-use crate::resolve::{self, Resolve};
+use crate::resolve::Resolve;
 use crate::room::Crowd;
 use crate::tls::{ca, leaf::Minter, server::Acceptor, upstream, upstream::Connector};
 use crate::upstream::mirror::Mirror;
@@ -33,7 +33,7 @@ pub(crate) struct Ground {
     advice: Option<String>,
     pub(crate) local: Arc<Local>,
     log: Arc<Log>,
-    resolve: resolve::Shared,
+    resolve: Resolve,
     parents: Parents,
     pub(crate) minter: Arc<Minter>,
     roots: Arc<RootCertStore>,
@@ -62,7 +62,7 @@ impl Ground {
             advice: options.advice.clone(),
             local: Arc::new(local),
             log: Arc::new(log),
-            resolve: Arc::new(resolve),
+            resolve,
             parents: options.parents.clone(),
             minter: Arc::new(minter),
             roots,
@@ -89,7 +89,7 @@ impl Ground {
             gate: Gate::new(
                 live.clone(),
                 self.local.clone(),
-                self.resolve.clone(),
+                self.resolve.for_another(),
                 budgets.clone(),
                 self.parents.clone(),
             ),

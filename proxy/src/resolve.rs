@@ -20,8 +20,11 @@ use tokio::sync::Semaphore;
 /// Addresses of one name that are looked at.
 const MAX_ADDRESSES: usize = 16;
 
-/// Lookups at once.
+/// Lookups at once for one policy: what its clients make slow holds up nobody else's.
 const MAX_LOOKUPS: usize = 32;
+
+/// Lookups at once for all policies.
+const MAX_LOOKUPS_OF_ALL: usize = 256;
 
 /// Answers kept. COST: under 1 KiB each.
 const CACHE: u64 = 1024;
@@ -59,10 +62,11 @@ pub(crate) struct Answer {
     pub(crate) valid_until: Instant,
 }
 
-/// The resolver of one proxy.
+/// The resolver, as one policy has it.
 pub(crate) struct Resolve {
-    servers: Servers,
-    permits: Semaphore,
+    servers: Arc<Servers>,
+    own: Semaphore,
+    all: Arc<Semaphore>,
     deadline: Duration,
 }
 
@@ -89,10 +93,21 @@ impl Resolve {
             })),
         };
         Ok(Self {
-            servers,
-            permits: Semaphore::new(MAX_LOOKUPS),
+            servers: Arc::new(servers),
+            own: Semaphore::new(MAX_LOOKUPS),
+            all: Arc::new(Semaphore::new(MAX_LOOKUPS_OF_ALL)),
             deadline,
         })
+    }
+
+    /// The same for another policy: the answers are shared, the places in the queue are not.
+    pub(crate) fn for_another(&self) -> Self {
+        Self {
+            servers: self.servers.clone(),
+            own: Semaphore::new(MAX_LOOKUPS),
+            all: self.all.clone(),
+            deadline: self.deadline,
+        }
     }
 
     /// The addresses of `name`. `localhost` and names below it are this machine, without a question (RFC 6761 §6.3).
@@ -114,11 +129,9 @@ impl Resolve {
     }
 
     async fn ask(&self, name: &HostName) -> Result<Answer, ResolveError> {
-        let _permit = self
-            .permits
-            .acquire()
-            .await
-            .map_err(|_| ResolveError::Busy)?;
+        let busy = |_| ResolveError::Busy;
+        let _own = self.own.acquire().await.map_err(busy)?;
+        let _any = self.all.acquire().await.map_err(busy)?;
         let mut name = Name::from_ascii(name.as_str()).map_err(|_| ResolveError::NotFound)?;
         // Fully qualified: a search list would let the network's owner answer for somebody else's name.
         name.set_fqdn(true);
@@ -137,7 +150,7 @@ impl Resolve {
     }
 
     fn resolver(&self) -> Option<TokioResolver> {
-        match &self.servers {
+        match &*self.servers {
             Servers::Fixed(resolver) => Some(resolver.clone()),
             Servers::System(system) => system
                 .lock()
@@ -211,5 +224,50 @@ fn cause(error: NetError) -> ResolveError {
     }
 }
 
-/// Shared by everything that resolves.
-pub(crate) type Shared = Arc<Resolve>;
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+
+    /// A name server that says nothing about names with `slow` in them, and that there are no others.
+    fn server() -> SocketAddr {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let mut message = [0; 512];
+            while let Ok((length, from)) = socket.recv_from(&mut message) {
+                let message = &mut message[..length];
+                if message.windows(4).any(|part| part == b"slow") {
+                    continue;
+                }
+                // RFC 1035 §4.1.1: a response, RCODE 3.
+                message[2] |= 0x80;
+                message[3] = 3;
+                let _ = socket.send_to(message, from);
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_slow_zone_waits_alone() {
+        let one = Arc::new(Resolve::new(Some(server()), Duration::from_secs(30)).unwrap());
+        let another = one.for_another();
+        let slow: Vec<_> = (0..2 * MAX_LOOKUPS)
+            .map(|n| {
+                let name = HostName::parse(&format!("n{n}.slow.test")).unwrap();
+                let one = one.clone();
+                tokio::spawn(async move { one.lookup(&name).await })
+            })
+            .collect();
+        while one.own.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let name = HostName::parse("quick.test").unwrap();
+        let answer = another.lookup(&name).await;
+        assert!(matches!(answer, Err(ResolveError::NotFound)), "{answer:?}");
+        assert!(slow.iter().all(|lookup| !lookup.is_finished()));
+        slow.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+}

@@ -111,12 +111,12 @@ impl Session {
     pub(crate) async fn cut(&self) {
         let mut changes = self.context.live.changes();
         let revoked = async {
-            while changes.changed().await.is_ok() {
-                if self.is_revoked() {
-                    return;
+            // Looked at once before the first: the policy may have changed since the connection began to act.
+            while !self.is_revoked() {
+                if changes.changed().await.is_err() {
+                    return std::future::pending().await;
                 }
             }
-            std::future::pending().await
         };
         tokio::select! {
             () = revoked => {}
