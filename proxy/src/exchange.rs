@@ -189,6 +189,7 @@ async fn exchange(
     }
     let traffic = record.traffic();
     terms::charge(context, &asked.target, &traffic)?;
+    traffic.add_head(|| head_size(&request, path))?;
     let first = route.permits.first();
     let acting = first.map(|permit| permit.asking(request.method(), request.uri()));
     if let Some(acting) = &acting {
@@ -287,6 +288,13 @@ async fn exchange(
             })
         }
     }
+}
+
+/// Bytes of a request's head that say something: method, path and fields.
+fn head_size(request: &Request<ClientBody>, path: &str) -> usize {
+    let fields = request.headers().iter();
+    let fields = fields.map(|(name, value)| name.as_str().len() + value.len());
+    request.method().as_str().len() + path.len() + fields.sum::<usize>()
 }
 
 /// What the strict head check refuses over HTTP/1, as far as HTTP/2 can say it and its library lets it pass.

@@ -67,6 +67,15 @@ impl Traffic {
         }
     }
 
+    /// Puts the head of a request on the budgets, which is as good for carrying data away as a body. It is not among the
+    /// bytes of [`Traffic::up`]. An error if that is more than there was left.
+    pub(crate) fn add_head(&self, bytes: impl FnOnce() -> usize) -> Result<(), Spent> {
+        if self.metered.get().is_some() {
+            self.count(bytes(), 0);
+        }
+        self.within()
+    }
+
     fn count(&self, up: usize, down: usize) {
         if let Some(metered) = self.metered.get() {
             let meters = metered
