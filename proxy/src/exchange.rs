@@ -55,10 +55,7 @@ pub(crate) async fn answer(
     let asked = session
         .scope
         .asked(request.uri(), request.headers(), &session.last);
-    let mut record = context
-        .recorder
-        .begin(request.method().as_str(), &url(&asked, request.uri()));
-    record.revocable(session.revocation());
+    let mut record = session.record(request.method().as_str(), &url(&asked, request.uri()));
     let asked = match asked {
         Ok(asked) => asked,
         Err(cause) => {
@@ -114,8 +111,8 @@ fn last(mut response: Response<Answer>, version: Version) -> Response<Answer> {
 }
 
 /// The answer to what was not even a request.
-pub(crate) fn refuse(context: &Context, cause: &Cause) -> Response<Answer> {
-    context.recorder.begin("", "").failed(cause);
+pub(crate) fn refuse(context: &Context, mut record: Record, cause: &Cause) -> Response<Answer> {
+    record.failed(cause);
     let mut response = context.denial(cause, None).into_response(Format::Text);
     let close = HeaderValue::from_static("close");
     response.headers_mut().insert(header::CONNECTION, close);

@@ -68,11 +68,6 @@ impl Metrics {
         self.open_requests.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn forgotten(&self) {
-        self.requests.fetch_sub(1, Relaxed);
-        self.open_requests.fetch_sub(1, Relaxed);
-    }
-
     pub(crate) fn finished(&self, event: &Event) {
         self.open_requests.fetch_sub(1, Relaxed);
         match (event.action, &event.reason) {

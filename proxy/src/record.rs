@@ -97,6 +97,10 @@ impl Recorder {
     /// Begins a request. Its line is written when the returned value is finished or dropped, and never twice.
     pub(crate) fn begin(self: &Arc<Self>, method: &str, url: &str) -> Record {
         self.metrics.began();
+        self.record(method, url)
+    }
+
+    fn record(self: &Arc<Self>, method: &str, url: &str) -> Record {
         let mut event = self.event(Kind::Request);
         event.method = clean(method, MAX_METHOD);
         event.url = clean(url, MAX_URL);
@@ -106,6 +110,7 @@ impl Recorder {
             traffic: Arc::default(),
             recorder: self.clone(),
             revocation: None,
+            opening: false,
         }
     }
 
@@ -162,12 +167,25 @@ pub(crate) struct Record {
     traffic: Arc<Traffic>,
     recorder: Arc<Recorder>,
     revocation: Option<Revocation>,
+    /// It is a `CONNECT` that was answered, and may go unused.
+    opening: bool,
 }
 
 impl Record {
     /// If this is dropped unfinished after that revocation, it was the policy that ended it.
     pub(crate) fn revocable(&mut self, revocation: Revocation) {
         self.revocation = Some(revocation);
+    }
+
+    /// It is a `CONNECT` that was answered: if nobody asks for anything inside, that is no failure.
+    pub(crate) fn opens(&mut self) {
+        self.opening = true;
+    }
+
+    /// The first request inside a `CONNECT` has the line that was its, and is counted in its place.
+    pub(crate) fn followed_by(mut self, method: &str, url: &str) -> Self {
+        self.event = None;
+        self.recorder.record(method, url)
     }
 
     pub(crate) fn traffic(&self) -> Arc<Traffic> {
@@ -272,14 +290,11 @@ impl Record {
         self.recorder.write(event);
     }
 
-    /// Ends it without a line: what it stood for is recorded elsewhere.
-    pub(crate) fn forget(mut self) {
-        self.event = None;
-        self.recorder.metrics.forgotten();
-    }
-
+    /// What was refused stays as it was refused: a browser's `CONNECT` goes on after that, to be told why.
     fn edit(&mut self, change: impl FnOnce(&mut Event)) {
-        if let Some(event) = &mut self.event {
+        if let Some(event) = &mut self.event
+            && !(event.action == Action::Denied && event.reason.is_some())
+        {
             change(event);
         }
     }
@@ -293,12 +308,14 @@ impl Drop for Record {
             .is_some_and(|event| event.reason.is_none())
         {
             let revoked = self.revocation.as_ref().is_some_and(Revocation::is_set);
-            let cause = match std::thread::panicking() {
-                true => Cause::Internal("the task panicked".into()),
-                false if revoked => Cause::Revoked,
-                false => Cause::ClientAbort,
-            };
-            self.failed(&cause);
+            match std::thread::panicking() {
+                true => self.failed(&Cause::Internal("the task panicked".into())),
+                false if revoked => self.failed(&Cause::Revoked),
+                false if self.opening => self.edit(|event| {
+                    event.message = Some("no request came".to_owned());
+                }),
+                false => self.failed(&Cause::ClientAbort),
+            }
         }
         self.finish();
     }

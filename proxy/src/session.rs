@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::gate::Permit;
 use crate::http1::head::HeadError;
 use crate::load::{Busy, Load};
+use crate::record::Record;
 use crate::request::{Last, Scope};
 use crate::revocation::Revocation;
 use crate::stall::Stall;
@@ -26,6 +27,8 @@ pub(crate) struct Session {
     revoked: Arc<AtomicBool>,
     /// Whose connection it is, where clients say who they are.
     member: Option<Member>,
+    /// The `CONNECT` it began with, until a request comes.
+    opening: Mutex<Option<Box<Record>>>,
 }
 
 impl Session {
@@ -38,12 +41,38 @@ impl Session {
             permit: Mutex::new(permit),
             revoked: Arc::default(),
             member: None,
+            opening: Mutex::default(),
+        }
+    }
+
+    /// The same for what a `CONNECT` began. The log has one line for it and its first request; if none comes, its own.
+    pub(crate) fn opened_by(self, mut record: Record) -> Self {
+        record.opens();
+        record.revocable(self.revocation());
+        Self {
+            opening: Mutex::new(Some(Box::new(record))),
+            ..self
         }
     }
 
     /// The same for a client that has to say with each request who it is.
     pub(crate) fn of(self, member: Option<Member>) -> Self {
         Self { member, ..self }
+    }
+
+    /// Begins the record of a request.
+    pub(crate) fn record(&self, method: &str, url: &str) -> Record {
+        let opening = self
+            .opening
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let mut record = match opening {
+            Some(opening) => opening.followed_by(method, url),
+            None => self.context.recorder.begin(method, url),
+        };
+        record.revocable(self.revocation());
+        record
     }
 
     /// The stream, or over HTTP/1 the connection, now acts on `permit`, and ends when a new policy takes that back. An

@@ -83,7 +83,7 @@ pub struct Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// One HTTP request, or a `CONNECT` that was refused.
+    /// One HTTP request, or a `CONNECT` that was refused or brought none.
     Request,
     /// A connection passed on unread.
     Tunnel,

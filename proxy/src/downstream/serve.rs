@@ -103,7 +103,11 @@ where
         }
         Err(error) => {
             let cause = session.malformed(error);
-            (Asked::NOTHING, exchange::refuse(&session.context, &cause))
+            let record = session.record("", "");
+            (
+                Asked::NOTHING,
+                exchange::refuse(&session.context, record, &cause),
+            )
         }
     };
     if let Answer::Own(_) = response.body()
@@ -131,7 +135,8 @@ where
 {
     let body = link.begin(head.body, head.expects());
     if let Some((context, cause)) = session.stranger(&head.fields) {
-        return Some(exchange::refuse(context, &cause));
+        let record = context.recorder.begin("", "");
+        return Some(exchange::refuse(context, record, &cause));
     }
     let mut request = Request::new(body.map_or(ClientBody::None, ClientBody::Http1));
     *request.method_mut() = head.method;

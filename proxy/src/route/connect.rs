@@ -9,7 +9,7 @@ use super::{mitm, tunnel};
 use crate::audit::{self, Carriage};
 use crate::cause::Cause;
 use crate::context::Context;
-use crate::gate::{Gate, Refusal, Route};
+use crate::gate::{Gate, Refusal, Route, Ruling};
 use crate::record::Record;
 use crate::request;
 use crate::stage::Stage;
@@ -42,17 +42,15 @@ where
         Ok(route) => Some(Stage::step(mitm::serve(
             context, route, client, early, record,
         ))),
-        // A browser shows nobody the answer to its `CONNECT`, so it is told inside.
-        Err(Cause::Refused(
-            Refusal::Host(ruling) | Refusal::Names { ruling, .. } | Refusal::Address { ruling, .. },
-        )) if let (true, Ok(target)) = (browser, &target) => {
-            let route = Gate::nowhere(target, ruling);
-            Some(Stage::step(mitm::serve(
-                context, route, client, early, record,
-            )))
-        }
         Err(cause) => {
             record.failed(&cause);
+            // A browser shows nobody the answer to its `CONNECT`, so it is told inside.
+            if let (true, Ok(target), Some(ruling)) = (browser, &target, refusal(&cause)) {
+                let route = Gate::nowhere(target, ruling);
+                return Some(Stage::step(mitm::serve(
+                    context, route, client, early, record,
+                )));
+            }
             record.finish();
             let denial = context.denial(&cause, target.as_ref().ok());
             // The client may have gone; the line is written.
@@ -60,6 +58,16 @@ where
             let _ = client.shutdown().await;
             None
         }
+    }
+}
+
+/// The ruling by which the policy itself refused it.
+fn refusal(cause: &Cause) -> Option<Arc<Ruling>> {
+    match cause {
+        Cause::Refused(
+            Refusal::Host(ruling) | Refusal::Names { ruling, .. } | Refusal::Address { ruling, .. },
+        ) => Some(ruling.clone()),
+        _ => None,
     }
 }
 

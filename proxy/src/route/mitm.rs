@@ -26,7 +26,8 @@ use crate::upstream::sender::Protocol;
 /// Longest method a plain request in a tunnel may begin with.
 const MAX_METHOD: usize = 24;
 
-/// Begins an intercepted `CONNECT`. Its own line in the log is written only if no request comes about.
+/// Begins an intercepted `CONNECT`. Its own line in the log is written if it ends without a request; the first one has
+/// its place.
 pub(crate) async fn serve<I>(
     context: Arc<Context>,
     route: Arc<Route>,
@@ -51,6 +52,7 @@ where
         Ok(Ok(sniffed)) => sniffed,
         Ok(Err(cause)) => {
             record.failed(&cause);
+            record.stage(audit::Stage::Client);
             return None;
         }
         Err(_) => {
@@ -64,8 +66,7 @@ where
             context, route, client, hello, record,
         ))),
         Sniff::Other if looks_like_http(client.prefix()) => {
-            record.forget();
-            Some(inside(context, &route, false, client))
+            Some(inside(context, &route, false, client, record))
         }
         Sniff::Other | Sniff::Malformed | Sniff::Partial => {
             record.failed(&Cause::NotHttp);
@@ -113,13 +114,10 @@ where
         }
     };
     match shaken {
-        Ok(client) => {
-            record.forget();
-            match Protocol::negotiated(client.get_ref().1.alpn_protocol()) {
-                Protocol::Http1 => Some(inside(context, &route, true, client)),
-                Protocol::Http2 => Some(streams(context, &route, client)),
-            }
-        }
+        Ok(client) => match Protocol::negotiated(client.get_ref().1.alpn_protocol()) {
+            Protocol::Http1 => Some(inside(context, &route, true, client, record)),
+            Protocol::Http2 => Some(streams(context, &route, client, record)),
+        },
         Err(error) => {
             record.failed(&Cause::ClientTls(error.to_string()));
             None
@@ -151,7 +149,7 @@ async fn offer(
 }
 
 /// HTTP/2 requests inside the tunnel, all for its target.
-fn streams<I>(context: Arc<Context>, route: &Route, client: I) -> Stage
+fn streams<I>(context: Arc<Context>, route: &Route, client: I, record: Record) -> Stage
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -160,12 +158,12 @@ where
         tls: true,
     };
     let permit = route.permits.first().cloned();
-    let session = Session::new(context, scope, permit);
+    let session = Session::new(context, scope, permit).opened_by(record);
     downstream::http2(Arc::new(session), client)
 }
 
 /// Requests inside the tunnel, all for its target.
-fn inside<I>(context: Arc<Context>, route: &Route, tls: bool, client: I) -> Stage
+fn inside<I>(context: Arc<Context>, route: &Route, tls: bool, client: I, record: Record) -> Stage
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -174,7 +172,8 @@ where
         target: route.target.clone(),
         tls,
     };
-    let session = Session::new(context, scope, route.permits.first().cloned());
+    let permit = route.permits.first().cloned();
+    let session = Session::new(context, scope, permit).opened_by(record);
     Stage::step(downstream::serve(Arc::new(session), conn, None))
 }
 

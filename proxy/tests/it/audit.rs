@@ -1,5 +1,7 @@
 //! The log, as written by a running proxy.
 
+mod openings;
+
 use proxy::audit::{Action, Carriage, Kind, Stage};
 
 use crate::support::origin::ok;

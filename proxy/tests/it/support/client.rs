@@ -196,4 +196,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Tunnel<I> {
         let _ = soon("the end", self.io.read_to_end(&mut rest)).await;
         rest
     }
+
+    /// Ends its own side, and reads until the other one ends.
+    pub(crate) async fn leave(&mut self) {
+        // The other side may have been faster.
+        let _ = self.io.shutdown().await;
+        self.rest().await;
+    }
 }
