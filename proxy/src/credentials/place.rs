@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use policy_lang::{Credential, Placement};
 use secrecy::zeroize::Zeroizing;
 
@@ -99,12 +99,14 @@ fn appended(pairs: &str, pair: &str) -> Zeroizing<String> {
 
 /// Whether the body is a form.
 pub(super) fn is_form(fields: &HeaderMap) -> bool {
+    is_of(fields, "application/x-www-form-urlencoded")
+}
+
+/// Whether the body is of this media type, whatever its parameters.
+pub(super) fn is_of(fields: &HeaderMap, wanted: &str) -> bool {
     let kind = fields.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     let kind = kind.and_then(|kind| kind.split(|byte| *byte == b';').next());
-    kind.is_some_and(|kind| {
-        kind.trim_ascii()
-            .eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
-    })
+    kind.is_some_and(|kind| kind.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes()))
 }
 
 /// Everything but unreserved characters (RFC 3986 §2.3).
@@ -116,6 +118,13 @@ const RESERVED: AsciiSet = NON_ALPHANUMERIC
 
 pub(super) fn percent_encoded(text: &str) -> Zeroizing<String> {
     Zeroizing::new(utf8_percent_encode(text, &RESERVED).to_string())
+}
+
+/// A name or a value of a form, as servers read it.
+pub(super) fn form_decoded(text: &str) -> Option<Zeroizing<String>> {
+    let spaced = Zeroizing::new(text.replace('+', " "));
+    let decoded = percent_decode_str(&spaced).decode_utf8().ok()?;
+    Some(Zeroizing::new(decoded.into_owned()))
 }
 
 fn base64(text: &str) -> Zeroizing<String> {

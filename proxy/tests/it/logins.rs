@@ -26,6 +26,7 @@ fn login(port: u16) -> Login {
     let host = format!("canary.test:{port}");
     Login {
         name: "vendor".into(),
+        exchanges: vec![format!("{host}/v1/oauth/token").into()],
         endpoints: vec![host.into()],
         segments: vec!["token".into()],
         hosts: Vec::new(),
@@ -195,6 +196,160 @@ async fn tokens_do_not_enter_the_guest() {
     let mut tunnel = world.inside(&authority).await;
     let answer = post(&mut tunnel, &authority, "application/json", "{}").await;
     assert_eq!(answer.body, GRANT, "the control");
+}
+
+/// A sentinel in a body becomes a token in an exchange only, and there as the whole of what an exchange asks for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_reveals_a_token_to_an_exchange_only() {
+    const EXCHANGE: &str = "/v1/oauth/token";
+    const JSON: &str = "application/json";
+    const FORM: &str = "application/x-www-form-urlencoded";
+    // The control: what is said, and whether the token arrives. `S` stands for the sentinel.
+    let rows = [
+        (
+            "POST",
+            EXCHANGE,
+            JSON,
+            r#"{"a":1,"refresh_token":"S"}"#,
+            true,
+        ),
+        (
+            "POST",
+            EXCHANGE,
+            "Application/JSON; charset=utf-8",
+            r#"{"refresh_token":"S"}"#,
+            true,
+        ),
+        ("POST", EXCHANGE, FORM, "refresh_token=S&scope=a+b", true),
+        ("POST", EXCHANGE, FORM, "a=%2F&subject_token=S", true),
+        ("POST", EXCHANGE, FORM, "token=S", true),
+        // Elsewhere on the same host.
+        (
+            "POST",
+            "/x/token/git-receive-pack",
+            JSON,
+            r#"{"refresh_token":"S"}"#,
+            false,
+        ),
+        (
+            "POST",
+            "/x/token/git-receive-pack",
+            "application/x-git-receive-pack-request",
+            "refs/heads/S",
+            false,
+        ),
+        (
+            "POST",
+            "/v1/token/../messages",
+            JSON,
+            r#"{"refresh_token":"S"}"#,
+            false,
+        ),
+        (
+            "POST",
+            "/v1/oauth/token/../../messages",
+            FORM,
+            "refresh_token=S",
+            false,
+        ),
+        ("POST", "/v1/oauth//token", FORM, "refresh_token=S", false),
+        ("POST", "/v1/oauth/%74oken", FORM, "refresh_token=S", false),
+        ("POST", "/v1/oauth/token/", FORM, "refresh_token=S", false),
+        ("POST", "/v1/oauth/Token", FORM, "refresh_token=S", false),
+        ("POST", "/v1/oauth/token;x", FORM, "refresh_token=S", false),
+        // Otherwise than an exchange is said.
+        ("PUT", EXCHANGE, JSON, r#"{"refresh_token":"S"}"#, false),
+        ("post", EXCHANGE, JSON, r#"{"refresh_token":"S"}"#, false),
+        ("POST", EXCHANGE, "text/plain", "refresh_token=S", false),
+        (
+            "POST",
+            EXCHANGE,
+            "text/plain",
+            r#"{"refresh_token":"S"}"#,
+            false,
+        ),
+        ("POST", EXCHANGE, FORM, r#"{"refresh_token":"S"}"#, false),
+        ("POST", EXCHANGE, JSON, "refresh_token=S", false),
+        (
+            "POST",
+            EXCHANGE,
+            "multipart/form-data; boundary=S",
+            "--S--",
+            false,
+        ),
+        (
+            "POST",
+            EXCHANGE,
+            "text/plain\r\nContent-Type: application/json",
+            r#"{"refresh_token":"S"}"#,
+            false,
+        ),
+        // Not the whole of what is asked for.
+        ("POST", EXCHANGE, JSON, r#"{"refresh_token":"xS"}"#, false),
+        ("POST", EXCHANGE, JSON, r#"{"refresh_token":"S "}"#, false),
+        ("POST", EXCHANGE, JSON, r#"{"refresh_token":["S"]}"#, false),
+        (
+            "POST",
+            EXCHANGE,
+            JSON,
+            r#"{"x":{"refresh_token":"S"}}"#,
+            false,
+        ),
+        ("POST", EXCHANGE, JSON, r#"[{"refresh_token":"S"}]"#, false),
+        ("POST", EXCHANGE, FORM, "refresh_token=S%20", false),
+        ("POST", EXCHANGE, FORM, "refresh_token=Sx", false),
+        // Something else that is said.
+        ("POST", EXCHANGE, JSON, r#"{"redirect_uri":"S"}"#, false),
+        ("POST", EXCHANGE, JSON, r#"{"S":"refresh_token"}"#, false),
+        (
+            "POST",
+            EXCHANGE,
+            JSON,
+            r#"{"refresh_token":"a","state":"S"}"#,
+            false,
+        ),
+        (
+            "POST",
+            EXCHANGE,
+            FORM,
+            "redirect_uri=S&refresh_token=a",
+            false,
+        ),
+        ("POST", EXCHANGE, FORM, "S=refresh_token", false),
+        ("POST", EXCHANGE, FORM, "S", false),
+    ];
+    let (world, canary, authority) = world(true, vendor(self::JSON, GRANT)).await;
+    let mut tunnel = world.inside(&authority).await;
+    let answer = post(&mut tunnel, &authority, JSON, "{}").await;
+    let grant: Value = serde_json::from_str(&answer.body).unwrap();
+    let sentinel = grant["refresh_token"].as_str().unwrap();
+    for (method, path, kind, body, revealed) in rows {
+        let said = body.replace('S', sentinel);
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {authority}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n{said}",
+            said.len()
+        );
+        let mut tunnel = world.inside(&authority).await;
+        tunnel.send(request.as_bytes()).await;
+        let answer = tunnel.answer().await.unwrap();
+        assert!(!answer.body.contains("REAL"), "{}", answer.body);
+        let got = canary.requests().pop().unwrap();
+        let arrived = if revealed {
+            body.replace('S', REFRESH)
+        } else {
+            said
+        };
+        let row = format!("{method} {path} {kind} {body}: {got}");
+        assert!(
+            got.starts_with(&format!("{method} {path} HTTP/1.1\r\n")),
+            "{row}"
+        );
+        assert!(got.ends_with(&format!("\r\n\r\n{arrived}")), "{row}");
+        assert!(
+            got.contains(&format!("content-length: {}\r\n", arrived.len())),
+            "{row}"
+        );
+    }
 }
 
 /// Over HTTP/2, a proxy of the same tokens later on: the store knows them, and nobody else's sentinel works.

@@ -1,10 +1,11 @@
 //! A token endpoint's answer without its tokens (RFC 6749 §5.1; OpenID Connect Core §3.1.3.3).
 
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::zeroize::Zeroizing;
 use serde_json::Value;
 
 use super::sentinel::SentinelError;
+use crate::credentials::place::form_decoded;
 
 /// What holds a token, or a key that was had for one.
 const KEYS: [&str; 5] = [
@@ -68,14 +69,8 @@ fn pairs(
     let mut out = Vec::new();
     for pair in text.split('&') {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let decoded = |text: &str| {
-            let spaced = text.replace('+', " ");
-            let decoded = percent_decode_str(&spaced).decode_utf8();
-            decoded
-                .map(|text| text.into_owned())
-                .map_err(|_| AnswerError::Unreadable)
-        };
-        let (name, token) = (decoded(key)?, Zeroizing::new(decoded(value)?));
+        let decoded = |text| form_decoded(text).ok_or(AnswerError::Unreadable);
+        let (name, token) = (decoded(key)?, decoded(value)?);
         out.push(match is_token(&name, &token) {
             true => {
                 let sentinel = keep(&token)?;

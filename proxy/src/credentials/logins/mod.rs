@@ -1,14 +1,16 @@
 //! Logins made inside the guest, whose tokens do not get there.
 //!
 //! An agent that logs in by OAuth (RFC 6749) exchanges a code for tokens at its vendor's token endpoint. The proxy keeps
-//! the tokens of the answer and hands on sentinels of the same shape; on requests to the vendor's hosts, and to the
-//! endpoint itself, a sentinel is replaced by its token. Elsewhere it is worthless, and passes as it is.
+//! the tokens of the answer and hands on sentinels of the same shape; in what says who calls one of the vendor's hosts,
+//! and in what an exchange at the endpoint asks for, a sentinel is replaced by its token. Elsewhere it is worthless, and
+//! passes as it is.
 //!
 //! What cannot be looked through is not handed on: an answer of the endpoint that is compressed, too long, or neither
 //! JSON nor a form, is a 502.
 
 mod answer;
 mod endpoint;
+mod exchange;
 mod sentinel;
 mod vault;
 
@@ -106,21 +108,39 @@ impl Concern {
         if !self.login.is_endpoint(target, request.uri().path()) {
             return Ok(false);
         }
-        let body = request.body_mut().collect(MAX_REQUEST).await;
-        let body = Zeroizing::new(body.ok_or_else(|| Cause::Credential {
-            name: self.name(),
-            error: CredentialError::NoForm,
-        })?);
-        let (body, swapped) = self.vault.reveal(&body, place::is_form(request.headers()));
-        if swapped {
-            record.injected(&self.name());
-        }
-        put(request, &body, record.traffic());
+        self.reveal(target, request, record).await?;
         // A part of an answer, or one in code, could not be looked through.
         let fields = request.headers_mut();
         fields.insert(header::ACCEPT_ENCODING, identity);
         fields.remove(header::RANGE);
         Ok(true)
+    }
+
+    /// Puts tokens in the place of sentinels in the body, if it is that of an exchange.
+    async fn reveal(
+        &self,
+        target: &Target,
+        request: &mut Request<RequestBody>,
+        record: &mut Record,
+    ) -> Result<(), Cause> {
+        let path = request.uri().path();
+        if !self.login.is_exchange(request.method(), target, path) {
+            return Ok(());
+        }
+        let Some(kind) = exchange::Kind::of(request.headers()) else {
+            return Ok(());
+        };
+        let body = request.body_mut().collect(MAX_REQUEST).await;
+        let body = Zeroizing::new(body.ok_or_else(|| Cause::Credential {
+            name: self.name(),
+            error: CredentialError::NoForm,
+        })?);
+        let revealed = exchange::revealed(&body, kind, |said| self.vault.token_of(said));
+        if revealed.is_some() {
+            record.injected(&self.name());
+        }
+        put(request, &revealed.unwrap_or(body), record.traffic());
+        Ok(())
     }
 
     /// The answer of the token endpoint with sentinels in the place of tokens.
@@ -183,41 +203,60 @@ impl Concern {
             let Some(value) = fields.get_mut(&name) else {
                 continue;
             };
-            let Some((said, secret)) = value.to_str().ok().and_then(|text| self.said(text)) else {
+            let Some(said) = value.to_str().ok().and_then(|text| self.said(text)) else {
                 continue;
             };
-            let Ok(mut revealed) = HeaderValue::try_from(said.as_str()) else {
+            let Ok(mut revealed) = HeaderValue::try_from(said.text.as_str()) else {
                 continue;
             };
             revealed.set_sensitive(true);
             *value = revealed;
             let scrub = scrub.get_or_insert_default();
-            for spelling in [secret.as_str(), said.rsplit(' ').next().unwrap_or_default()] {
-                scrub.add(spelling);
+            for secret in &said.secrets {
+                scrub.add(secret);
             }
             swapped = true;
         }
         swapped
     }
 
-    /// `text` with the token in it whose sentinel was there, and the token alone.
-    fn said(&self, text: &str) -> Option<(Zeroizing<String>, Zeroizing<String>)> {
+    /// `text` with a token in the place of the sentinel that is the whole of it but for the scheme.
+    fn said(&self, text: &str) -> Option<Said> {
         let (scheme, said) = text.split_once(' ').unwrap_or(("", text));
-        let basic = scheme.eq_ignore_ascii_case("basic");
-        let plain = match basic {
-            // git takes a token for a password.
-            true => STANDARD.decode(said.trim()).ok()?,
-            false => said.trim().as_bytes().to_vec(),
-        };
-        let (revealed, swapped) = self.vault.reveal(&Zeroizing::new(plain), false);
-        let revealed = Zeroizing::new(str::from_utf8(&revealed).ok()?.to_owned());
-        let said = Zeroizing::new(match basic {
-            true => format!("{scheme} {}", STANDARD.encode(revealed.as_bytes())),
-            false => format!("{scheme} {}", *revealed).trim_start().to_owned(),
-        });
-        let secret = revealed.rsplit(':').next().unwrap_or_default().to_owned();
-        swapped.then(|| (said, Zeroizing::new(secret)))
+        if scheme.eq_ignore_ascii_case("basic") {
+            return self.said_basic(said.trim());
+        }
+        let token = self.vault.token_of(said.trim())?;
+        Some(Said {
+            text: Zeroizing::new(format!("{scheme} {}", *token).trim_start().to_owned()),
+            secrets: vec![token],
+        })
     }
+
+    /// The same in the Basic scheme (RFC 7617): git takes a token for a password, and for a user's name.
+    fn said_basic(&self, said: &str) -> Option<Said> {
+        let plain = Zeroizing::new(STANDARD.decode(said).ok()?);
+        let (user, password) = str::from_utf8(&plain).ok()?.split_once(':')?;
+        let tokens = [user, password].map(|said| self.vault.token_of(said));
+        let [user, password] = [(user, &tokens[0]), (password, &tokens[1])]
+            .map(|(said, token)| token.as_ref().map_or(said, |token| token));
+        let revealed = Zeroizing::new(format!("{user}:{password}"));
+        let encoded = Zeroizing::new(STANDARD.encode(revealed.as_bytes()));
+        let text = Zeroizing::new(format!("Basic {}", *encoded));
+        let mut secrets: Vec<_> = tokens.into_iter().flatten().collect();
+        if secrets.is_empty() {
+            return None;
+        }
+        secrets.push(encoded);
+        Some(Said { text, secrets })
+    }
+}
+
+/// What a header says with tokens in it.
+struct Said {
+    text: Zeroizing<String>,
+    /// What of it must not come back.
+    secrets: Vec<Zeroizing<String>>,
 }
 
 fn put(request: &mut Request<RequestBody>, body: &[u8], traffic: Arc<Traffic>) {

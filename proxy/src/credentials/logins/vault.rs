@@ -61,25 +61,11 @@ impl Vault {
         Ok(sentinel)
     }
 
-    /// `text` with tokens in the place of sentinels, and whether there were any. In a `form` they are encoded.
-    pub(super) fn reveal(&self, text: &[u8], form: bool) -> (Zeroizing<Vec<u8>>, bool) {
-        let mut text = Zeroizing::new(text.to_vec());
+    /// The token that `said` stands for, if it is a sentinel and nothing else.
+    pub(super) fn token_of(&self, said: &str) -> Option<Zeroizing<String>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut used = Vec::new();
-        for (sentinel, token) in kept.iter() {
-            let token = match form {
-                true => percent_encoded(token.expose_secret()),
-                false => Zeroizing::new(token.expose_secret().to_owned()),
-            };
-            if let Some(swapped) = replaced(&text, sentinel.as_bytes(), token.as_bytes()) {
-                text = Zeroizing::new(swapped);
-                used.push(sentinel.clone());
-            }
-        }
-        for sentinel in &used {
-            kept.promote(sentinel);
-        }
-        (text, !used.is_empty())
+        let token = kept.get(said)?;
+        Some(Zeroizing::new(token.expose_secret().to_owned()))
     }
 
     /// `text` with sentinels in the place of tokens.
@@ -134,17 +120,20 @@ mod tests {
         let two = vault.keep("token-two", "p_").unwrap();
         assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
         for vault in [vault, Vault::open(Some(file)).unwrap()] {
-            let said = format!("a={one}&b={two}&c={one}");
-            let (plain, swapped) = vault.reveal(said.as_bytes(), false);
-            assert_eq!(*plain, b"a=token/one+1&b=token-two&c=token/one+1");
-            assert!(swapped);
-            let (form, _) = vault.reveal(said.as_bytes(), true);
-            assert_eq!(*form, b"a=token%2Fone%2B1&b=token-two&c=token%2Fone%2B1");
-            for text in [&plain, &form] {
-                assert_eq!(vault.conceal(text), said.as_bytes());
+            for (sentinel, token) in [(&one, "token/one+1"), (&two, "token-two")] {
+                assert_eq!(**vault.token_of(sentinel).unwrap(), *token);
+                for other in [&sentinel[1..], &format!("{sentinel} "), token, ""] {
+                    assert!(vault.token_of(other).is_none(), "{other}");
+                }
             }
-            let (same, swapped) = vault.reveal(b"nothing here", false);
-            assert_eq!((&**same, swapped), (&b"nothing here"[..], false));
+            for text in [
+                "a=token/one+1&b=token-two&c=token/one+1",
+                "a=token%2Fone%2B1&b=token-two&c=token%2Fone%2B1",
+            ] {
+                let concealed = vault.conceal(text.as_bytes());
+                assert_eq!(concealed, format!("a={one}&b={two}&c={one}").as_bytes());
+            }
+            assert_eq!(vault.conceal(b"nothing here"), b"nothing here");
         }
     }
 
@@ -155,10 +144,10 @@ mod tests {
         let second = vault.keep("the-second-token", "").unwrap();
         for number in 2..CAPACITY.get() {
             vault.keep(&format!("token-number-{number}"), "").unwrap();
-            assert!(vault.reveal(first.as_bytes(), false).1, "it is in use");
+            assert!(vault.token_of(&first).is_some(), "it is in use");
         }
         vault.keep("one-too-many", "").unwrap();
-        assert!(vault.reveal(first.as_bytes(), false).1);
-        assert!(!vault.reveal(second.as_bytes(), false).1);
+        assert!(vault.token_of(&first).is_some());
+        assert!(vault.token_of(&second).is_none());
     }
 }
