@@ -270,7 +270,10 @@ async fn exchange(
             if let Some(login) = login.filter(|_| capturing) {
                 // COST: the connection goes with the answer; logins are rare.
                 let captured = Box::pin(login.capture(response, &traffic)).await?;
-                return Ok(Exchanged::Captured(captured));
+                return Ok(Exchanged::Captured(match scrub {
+                    Some(scrub) => scrub.whole(captured),
+                    None => captured,
+                }));
             }
             let lease = Lease {
                 pool: context.pool.clone(),

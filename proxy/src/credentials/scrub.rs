@@ -5,6 +5,7 @@
 //! compresses all the same, or spells the secret backwards, is not caught: give a credential to origins you trust.
 
 use bytes::{Bytes, BytesMut};
+use http::Response;
 use http::header::{HeaderMap, HeaderValue};
 use memchr::memmem::Finder;
 use secrecy::zeroize::Zeroizing;
@@ -56,6 +57,13 @@ impl Scrubber {
                 *value = masked;
             }
         }
+    }
+
+    /// Masks secrets in an answer that is all there.
+    pub(crate) fn whole(mut self, response: Response<Bytes>) -> Response<Bytes> {
+        let (mut parts, body) = response.into_parts();
+        self.fields(&mut parts.headers);
+        Response::from_parts(parts, self.pass(body, true))
     }
 
     /// The next bytes that can be passed on, given the next that came. `last` lets go of what was held back.
