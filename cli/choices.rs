@@ -65,6 +65,10 @@ impl Settings {
                 "--credentials",
                 options.credentials.is_some() && asked.credentials != self.credentials,
             ),
+            (
+                "--mount-docker-socket",
+                options.mount_docker_socket && !self.docker_socket,
+            ),
         ];
         let differs = differs.into_iter().filter(|(_, differs)| *differs);
         Ok(differs.map(|(flag, _)| flag).collect())
@@ -96,7 +100,7 @@ mod tests {
 
     #[test]
     fn some_settings_change_and_others_stay() {
-        let made = Settings::of(&options(&["--hide", ".env", "-v", "/tmp:/data"])).unwrap();
+        let made = Settings::of(&options(&["--hide", ".env", "-v", "/srv:/data"])).unwrap();
         for (flags, changes, refused) in [
             (&[][..], false, &[][..]),
             (&["--memory", "4g"], true, &[]),
@@ -104,14 +108,19 @@ mod tests {
             (&["--publish", "8080:80"], true, &[]),
             (&["--hide", ".env"], false, &[]),
             (&["--hide", "*.key"], false, &["--hide"]),
-            (&["--volume", "/tmp:/data"], false, &[]),
+            (&["--volume", "/srv:/data"], false, &[]),
             (
-                &["--volume", "/tmp:/data:ro", "--disk", "9g"],
+                &["--volume", "/srv:/data:ro", "--disk", "9g"],
                 false,
                 &["--disk", "--volume"],
             ),
             (&["--credentials", "sandbox"], false, &[]),
             (&["--credentials", "none"], false, &["--credentials"]),
+            (
+                &["--isolation", "container", "--mount-docker-socket"],
+                false,
+                &["--isolation", "--mount-docker-socket"],
+            ),
             (&["--env", "A=1"], false, &[]),
         ] {
             let options = options(flags);

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use vmshim::spec::Publish;
+use vmshim::spec::{Isolation, Publish};
 
 use crate::agent::Agent;
 use crate::args::NamesArgs;
@@ -24,6 +24,7 @@ struct Description<'a> {
     template: &'a str,
     labels: Map<String, Value>,
     agent: &'a str,
+    isolation: Isolation,
     workspaces: &'a [Workspace],
     cpus: u32,
     memory_mib: u32,
@@ -32,6 +33,7 @@ struct Description<'a> {
     hide: &'a [String],
     env: Vec<String>,
     credentials: Credentials,
+    docker_socket: bool,
     /// Services whose credentials the proxy may put into the agent's requests.
     services: &'a [&'a str],
     publish: &'a [Publish],
@@ -72,6 +74,7 @@ fn describe<'a>(paths: &Paths, sandbox: &'a Sandbox) -> Result<Description<'a>, 
         template: &record.template,
         labels: labels(sandbox),
         agent: &record.agent,
+        isolation: settings.isolation,
         workspaces: &record.workspaces,
         cpus: settings.cpus,
         memory_mib: settings.memory_mib,
@@ -80,6 +83,7 @@ fn describe<'a>(paths: &Paths, sandbox: &'a Sandbox) -> Result<Description<'a>, 
         hide: &settings.hide,
         env: env.map(|(key, value)| format!("{key}={value}")).collect(),
         credentials: settings.credentials,
+        docker_socket: settings.docker_socket,
         services: match settings.credentials {
             Credentials::None => &[],
             _ => Agent::find(&record.agent).map_or(&[], |agent| agent.services),

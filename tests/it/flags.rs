@@ -95,6 +95,8 @@ fn a_sandbox_remembers_what_it_was_made_with() {
         ("hide", json!([".env", "*.pem"])),
         ("env", json!(["B=file", "A=flag", "PASSED=on"])),
         ("credentials", json!("none")),
+        ("isolation", json!("microvm")),
+        ("docker_socket", json!(false)),
         ("memory_mib", json!(3072)),
         ("cpus", json!(3)),
         ("disk_gib", json!(7)),
