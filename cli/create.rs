@@ -14,6 +14,7 @@ use crate::settings::Settings;
 use crate::snapshot::Snapshot;
 use crate::state::{self, Paths, RECORD_VERSION, Record, Sandbox};
 use crate::template::Template;
+use crate::volume::Volume;
 use crate::warnings;
 use crate::workspace::{Workspace, WorkspaceArg};
 
@@ -67,10 +68,18 @@ pub(crate) fn create(
         return Err(taken(&existing));
     }
     let settings = Settings::of(&wanted.options)?;
+    if let Some(path) = shared_twice(&folders, &settings.volumes) {
+        return Err(Failure::new(format!(
+            "`{}` of the sandbox would be two folders",
+            path.display()
+        ))
+        .help("share one of them at another path with `-v HOST:INSIDE`")
+        .code(USAGE));
+    }
     warnings::workspaces(&folders);
     policy_file::ensure_default(paths)?;
     // Refuse a broken default policy now, not at the first start.
-    let policy = policy_file::read(&paths.default_policy())?;
+    let policy = policy_file::default(paths)?;
     let template = Template::choose(wanted.agent.template, &wanted.options.template)?;
     let made = lifecycle::prepare(paths, &template, settings.isolation, progress)?;
     let record = Record {
@@ -95,6 +104,17 @@ pub(crate) fn create(
             .map(|_| ())
             .map_err(|error| Failure::of(&error))
     })
+}
+
+/// A path inside that two folders are to be at: one of them would be out of sight.
+fn shared_twice<'a>(folders: &'a [Workspace], volumes: &'a [Volume]) -> Option<&'a Path> {
+    let folders = folders.iter().map(|folder| folder.path.as_path());
+    let inside: Vec<&Path> = folders
+        .chain(volumes.iter().map(|volume| volume.guest.as_path()))
+        .collect();
+    let repeated = inside.iter().enumerate();
+    let mut repeated = repeated.filter(|(at, path)| inside.iter().take(*at).any(|p| p == *path));
+    repeated.next().map(|(_, path)| *path)
 }
 
 /// For `sandbox diff`. A folder too large for it can be shared all the same.

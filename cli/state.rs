@@ -52,6 +52,16 @@ impl Paths {
         self.home.join(".sandboxd/proxy-config.json")
     }
 
+    /// The directories that policies, and whatever else is the sandboxes' own, lie in.
+    pub(crate) fn policies(&self) -> [PathBuf; 2] {
+        [self.home.join(".sandboxd"), self.home.join(".docker")]
+    }
+
+    /// The directory that holds the sockets of running sandboxes.
+    pub(crate) fn sockets(&self) -> &Path {
+        &self.runtime
+    }
+
     /// Kernels and templates, shared by all sandboxes.
     pub(crate) fn cache(&self) -> &Path {
         &self.cache

@@ -110,11 +110,9 @@ impl VolumeArg {
             ))
             .help("sockets, pipes and devices stay on this machine"));
         }
-        if workspace::holds_state(&host) {
-            return Err(Failure::new(format!(
-                "cannot share `{shown}`: it holds the policies that confine the sandbox"
-            ))
-            .help("share a folder of its own"));
+        if let Some(reason) = workspace::state_in(&host) {
+            return Err(Failure::new(format!("cannot share `{shown}`: {reason}"))
+                .help("share a folder of its own"));
         }
         Ok(Volume {
             host,

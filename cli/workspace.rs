@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::report::Failure;
+use crate::state::Paths;
 
 /// A folder that the guest sees at the same path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,9 +58,10 @@ impl WorkspaceArg {
                 .help("name a folder that exists and that you can read")
         })?;
         if !path.is_dir() {
-            return Err(Failure::new(format!(
-                "cannot share `{shown}`: it is not a folder"
-            )));
+            return Err(
+                Failure::new(format!("cannot share `{shown}`: it is not a folder"))
+                    .help("share a single file with `-v FILE:INSIDE`, beside a folder"),
+            );
         }
         if let Some(reason) = unshareable(&path) {
             return Err(
@@ -96,18 +98,35 @@ fn unshareable(path: &Path) -> Option<&'static str> {
     if GUESTS_OWN.iter().any(|own| path.starts_with(own)) {
         return Some("the guest has this folder itself");
     }
-    holds_state(path).then_some("it holds the policies that confine the sandbox")
+    state_in(path)
 }
 
-/// Whether what keeps sandboxes closed is in the folder `path`, or around it. `path` is canonical.
-pub(crate) fn holds_state(path: &Path) -> bool {
-    let Some(home) = std::env::var_os("HOME").map(PathBuf::from) else {
-        return false;
+/// What keeps sandboxes closed and is in the folder `path`, or around it. `path` is canonical.
+pub(crate) fn state_in(path: &Path) -> Option<&'static str> {
+    let paths = Paths::from_env().ok()?;
+    let meets = |dir: &Path| {
+        let dir = canonical(dir);
+        dir.starts_with(path) || path.starts_with(&dir)
     };
-    let home = fs::canonicalize(&home).unwrap_or(home);
-    [home.join(".sandboxd"), home.join(".docker")]
-        .iter()
-        .any(|dir| dir.starts_with(path) || path.starts_with(dir))
+    if paths.policies().iter().any(|dir| meets(dir)) {
+        Some("it holds the policies that confine the sandbox")
+    } else if meets(paths.cache()) {
+        Some("it holds the templates that sandboxes are made of")
+    } else if meets(paths.sockets()) {
+        // Who reaches those may run commands in every sandbox.
+        Some("it holds the sockets by which sandboxes are controlled")
+    } else {
+        None
+    }
+}
+
+/// The path without links, as far as it exists.
+fn canonical(path: &Path) -> PathBuf {
+    match (fs::canonicalize(path), path.parent(), path.file_name()) {
+        (Ok(path), ..) => path,
+        (Err(_), Some(parent), Some(name)) => canonical(parent).join(name),
+        (Err(_), ..) => path.to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -154,6 +154,13 @@ fn wrong_flags_are_told_and_leave_nothing_behind() {
         (&["-v", "file:/etc/passwd"], 2, "nothing can be shared at"),
         (&["-v", "/dev/null:/data"], 1, "neither a folder nor"),
         (&["-v", "../home:/data"], 1, "it holds the policies"),
+        (&["-v", "../run:/data"], 1, "it holds the sockets"),
+        (&["-v", "..:/data"], 1, "cannot share `..`"),
+        (
+            &["-v", "/srv:/data", "-v", "/opt:/data"],
+            2,
+            "would be two folders",
+        ),
         (&["-e", "=x"], 2, "names no environment variable"),
         (&["--env-file", "absent.env"], 1, "absent.env"),
         (&["--env-file", "bad.env"], 2, "bad.env:2:"),
