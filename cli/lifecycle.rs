@@ -12,7 +12,6 @@ use proxy::credentials::{Handed, SERVICES};
 use serde_json::Value;
 use vmshim::cache::Cache;
 use vmshim::client::{self, Client};
-use vmshim::container;
 use vmshim::image::disk;
 use vmshim::kernel;
 use vmshim::lock::Lock;
@@ -304,16 +303,6 @@ pub(crate) fn stop(paths: &Paths, sandbox: &Sandbox) -> Result<(), Failure> {
             Err(error) => Err(told(error)),
         }
     })
-}
-
-/// Removes what of a stopped sandbox belongs to its container's users rather than to the caller.
-pub(crate) fn forget_container(sandbox: &Sandbox) -> Result<(), Failure> {
-    if sandbox.record.settings.isolation == Isolation::MicroVm {
-        return Ok(());
-    }
-    let removed = container::Ids::of(Caller::current())
-        .and_then(|ids| container::remove_root(&container::root_dir(&sandbox.dir), &ids));
-    removed.map_err(|error| Failure::of(&error).maybe_help(error.help()))
 }
 
 /// Makes the proxy of a running sandbox read its policy now, and waits until it has.

@@ -17,8 +17,10 @@ use crate::settings::Settings;
 use crate::workspace::Workspace;
 
 mod files;
+mod removal;
 
 pub(crate) use files::{DRAFT, Writing, create_once, lock_exclusive, replace, replace_if, writing};
+pub(crate) use removal::remove;
 
 /// The directories that this user's sandboxes live in.
 #[derive(Debug, Clone)]

@@ -1,6 +1,5 @@
 //! `sandbox rm`
 
-use std::fs;
 use std::process::ExitCode;
 
 use crate::args::NamesArgs;
@@ -28,16 +27,6 @@ pub(super) fn run(args: &NamesArgs) -> Outcome {
 pub(super) fn remove(paths: &Paths, name: &SandboxName) -> Result<(), Failure> {
     if let Ok(Some(sandbox)) = paths.find(name) {
         lifecycle::stop(paths, &sandbox)?;
-        lifecycle::forget_container(&sandbox)?;
     }
-    let dir = paths.sandbox(name);
-    let cannot = |error| Failure::doing(format!("cannot remove `{}`", dir.display()), &error);
-    // It is gone as a whole first: a removal cut short leaves no half of a sandbox.
-    let _writing = state::writing(&paths.sandboxes()).map_err(cannot)?;
-    let doomed = tempfile::Builder::new()
-        .prefix(state::DRAFT)
-        .tempdir_in(paths.sandboxes())
-        .map_err(cannot)?;
-    fs::rename(&dir, doomed.path().join("sandbox")).map_err(cannot)?;
-    doomed.close().map_err(cannot)
+    state::remove(&paths.sandbox(name))
 }

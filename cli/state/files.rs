@@ -45,7 +45,7 @@ fn sweep(dir: &Path) -> io::Result<()> {
         }
         // One that cannot be removed is clutter, and no reason not to write.
         let _ = match entry.file_type()?.is_dir() {
-            true => fs::remove_dir_all(entry.path()),
+            true => super::removal::clear(&entry.path()),
             false => fs::remove_file(entry.path()),
         };
     }

@@ -19,7 +19,7 @@ pub use bundle::write as write_bundle;
 pub use caps::{Caps, Group, Uncapped};
 pub use folders::{Mounting, Unserved, can_hide, mount_in};
 pub use ids::Ids;
-pub use root::{ensure as ensure_root, remove as remove_root};
+pub use root::{ensure as ensure_root, is_begun as is_root_begun, remove as remove_root};
 
 use crate::tool::{self, Tool};
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::{names, strace};
+use crate::support::Ran;
 
 #[test]
 fn a_writer_killed_at_any_system_call_leaves_the_old_or_the_new() {
@@ -41,6 +42,23 @@ fn a_writer_killed_at_any_system_call_leaves_the_old_or_the_new() {
         kept > 5 && replaced > 0 && drafts > 0,
         "{kept}, {replaced}, {drafts}: {calls:?}"
     );
+}
+
+/// A removal that is cut short, here by a tool that fails, leaves no half of a sandbox to go back into.
+#[test]
+fn a_removal_cut_short_leaves_no_half_of_a_sandbox() {
+    let home = super::home();
+    let sandboxes = home.sandbox_dir("s").parent().unwrap().to_owned();
+    fs::create_dir_all(home.sandbox_dir("s").join("rootfs/root/bin")).unwrap();
+    let tool = home.project().join("rm");
+    fs::write(&tool, "#!/bin/sh\nexit 1\n").unwrap();
+    fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut rm = home.command(&["rm", "s"]);
+    let ran = Ran::from(rm.env("PATH", home.project()).output().unwrap());
+    assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{ran:?}");
+    assert_eq!(home.ok(&["ls", "-q"]), "");
+    home.ok(&["create", "-t", "./tiny.tar", "--name", "t", "shell", "."]);
+    assert_eq!(names(&sandboxes), ["t"]);
 }
 
 /// What was killed while it made or removed a sandbox is cleared away by the next that does.

@@ -4,7 +4,7 @@
 //! them.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::{Error, Ids, no_devices, set_id};
@@ -34,8 +34,8 @@ pub fn ensure(root: &Path, template: &Path, ids: &Ids) -> Result<(), Error> {
     if root.exists() {
         return forget_runtime(root, ids);
     }
-    let draft = root.with_extension("new");
-    remove(&draft, ids)?;
+    let draft = draft(root);
+    remove_one(&draft, ids)?;
     let unpack = |draft: &Path| {
         // The unpacked root's own folder belongs to the container's root.
         fs::create_dir(draft).map_err(Error::doing("make the root's folder"))?;
@@ -70,8 +70,24 @@ fn lend_identity(template: &Path, root: &Path, ids: &Ids) -> Result<(), Error> {
     Ok(())
 }
 
-/// Removes a root, if there is one.
+/// Where a root is unpacked before it takes its place.
+fn draft(root: &Path) -> PathBuf {
+    root.with_extension("new")
+}
+
+/// Whether there is a root, or part of one.
+#[must_use]
+pub fn is_begun(root: &Path) -> bool {
+    root.exists() || draft(root).exists()
+}
+
+/// Removes a root, if there is one, and what a killed unpacking left.
 pub fn remove(root: &Path, ids: &Ids) -> Result<(), Error> {
+    remove_one(&draft(root), ids)?;
+    remove_one(root, ids)
+}
+
+fn remove_one(root: &Path, ids: &Ids) -> Result<(), Error> {
     if !root.exists() {
         return Ok(());
     }
