@@ -32,7 +32,7 @@ pub(crate) fn of(sandbox: &Sandbox) -> Result<Handed, Failure> {
     let is_agents = |service: &&Service| agents.contains(&service.name);
     let of_services = SERVICES.iter().filter(is_agents);
     let of_services = of_services.flat_map(|service| service.variables);
-    let policy = policy_file::read(&sandbox.config())?.policy;
+    let policy = policy_file::of(sandbox)?.policy;
     let of_policy = policy.all_injections().iter();
     let of_policy = of_policy.filter_map(|injection| match &injection.credential.from {
         SecretSource::Env(name) => Some(&**name),

@@ -24,13 +24,37 @@ pub(crate) fn read(path: &Path) -> Result<PolicyFile, Failure> {
     })
 }
 
-/// The same, and tells its warnings.
-pub(crate) fn read_aloud(path: &Path) -> Result<PolicyFile, Failure> {
-    let file = read(path)?;
+/// Reads the policy of `sandbox`. Where it is wrong the caller hears how to go on.
+pub(crate) fn of(sandbox: &Sandbox) -> Result<PolicyFile, Failure> {
+    read(&sandbox.config()).map_err(|failure| {
+        failure.also_help(format_args!(
+            "mend `{}`, or begin anew with `sandbox network proxy {} --reset`{}",
+            sandbox.config().display(),
+            sandbox.record.name,
+            match sandbox.is_running() {
+                true => "; until then the last good policy is in force",
+                false => "",
+            }
+        ))
+    })
+}
+
+/// Reads the policy that new sandboxes start with, in the same way.
+pub(crate) fn default(paths: &Paths) -> Result<PolicyFile, Failure> {
+    let path = paths.default_policy();
+    read(&path).map_err(|failure| {
+        failure.also_help(format_args!(
+            "mend `{}`, or remove it, and the next sandbox makes it anew",
+            path.display()
+        ))
+    })
+}
+
+/// Tells what its author may not have meant.
+pub(crate) fn tell_warnings(file: &PolicyFile) {
     for warning in &file.warnings {
         report::say(format_args!("warning: {warning}"));
     }
-    Ok(file)
 }
 
 /// Makes the default policy file unless it is there; nothing rewrites it later.
@@ -39,16 +63,23 @@ pub(crate) fn ensure_default(paths: &Paths) -> Result<(), Failure> {
     state::create_once(&paths.default_policy(), text.as_bytes())
 }
 
-/// Makes `edits` to the policy in `from` and gives it to `sandbox`, all or none. Two that edit at
+/// Makes `edits` to the sandbox's policy, or to `from` and gives it that, all or none. Two that edit at
 /// once take turns.
-pub(crate) fn edit(sandbox: &Sandbox, from: &Path, edits: Vec<Edit>) -> Result<(), Failure> {
+pub(crate) fn edit(
+    sandbox: &Sandbox,
+    from: Option<PolicyFile>,
+    edits: Vec<Edit>,
+) -> Result<(), Failure> {
     let _turn = state::lock_exclusive(&sandbox.dir.join("policy.lock"))?;
-    let mut document = read(from)?.document;
+    let mut document = match from {
+        Some(from) => from.document,
+        None => of(sandbox)?.document,
+    };
     for edit in edits {
         document.apply(edit);
     }
     let text = document.to_string();
     state::replace_if(&sandbox.config(), text.as_bytes(), |new| {
-        read_aloud(new).map(|_| ())
+        read(new).map(|file| tell_warnings(&file))
     })
 }

@@ -84,6 +84,15 @@ impl Failure {
         self
     }
 
+    /// Says one thing more that helps.
+    pub(crate) fn also_help(mut self, more: impl fmt::Display) -> Self {
+        self.help = Some(match self.help {
+            Some(help) => format!("{help}\nhelp: {more}"),
+            None => more.to_string(),
+        });
+        self
+    }
+
     pub(crate) fn code(mut self, code: u8) -> Self {
         self.code = code;
         self

@@ -10,7 +10,7 @@ use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use proxy::audit::{self, Event, Kind, ReadError};
+use proxy::audit::{self, Action, Event, Kind, ReadError};
 use serde::Serialize;
 
 use crate::args::NetworkLogArgs;
@@ -38,7 +38,7 @@ pub(super) fn run(args: &NetworkLogArgs) -> Outcome {
             entries.extend(
                 events(&file)?
                     .into_iter()
-                    .filter(|event| filter.lets(event)),
+                    .filter(|event| is_asked_for(args, event) && filter.lets(event)),
             );
         }
     }
@@ -49,11 +49,13 @@ pub(super) fn run(args: &NetworkLogArgs) -> Outcome {
     };
     show(args, entries.get(last..).unwrap_or_default())?;
     if let Some(tails) = &mut tails {
-        tails.each(|event| match filter.lets(&event) {
-            true if args.json => report::print_line_json(&event),
-            true => report::print(&event),
-            false => Ok(()),
-        })?;
+        tails.each(
+            |event| match is_asked_for(args, &event) && filter.lets(&event) {
+                true if args.json => report::print_line_json(&event),
+                true => report::print(&event),
+                false => Ok(()),
+            },
+        )?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -111,7 +113,13 @@ fn rotated(log: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The requests and tunnels in a log; none if there is no log yet. A line that is no event is told and skipped.
+/// Requests and tunnels; and for people, a policy that was not taken. Programs ask what was asked for alone.
+fn is_asked_for(args: &NetworkLogArgs, event: &Event) -> bool {
+    let is_for_people = !(args.json || args.har || args.summary);
+    event.kind != Kind::Config || is_for_people && event.action == Action::Denied
+}
+
+/// The events in a log; none if there is no log yet. A line that is no event is told and skipped.
 fn events(log: &Path) -> Result<Vec<Event>, Failure> {
     let cannot =
         |error: &io::Error| Failure::doing(format!("cannot read `{}`", log.display()), error);
@@ -123,8 +131,7 @@ fn events(log: &Path) -> Result<Vec<Event>, Failure> {
     let mut events = Vec::new();
     for event in audit::read(BufReader::new(file)) {
         match event {
-            Ok(event) if event.kind != Kind::Config => events.push(event),
-            Ok(_) => {}
+            Ok(event) => events.push(event),
             Err(error @ ReadError::Line { .. }) => {
                 report::say(Failure::doing(format!("`{}`", log.display()), &error))
             }

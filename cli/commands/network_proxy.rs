@@ -23,7 +23,8 @@ pub(super) fn run(args: &NetworkProxyArgs) -> Outcome {
     if args.renew_credentials {
         renew_credentials(&paths, &sandbox)?;
     } else if edits.is_empty() && !args.reset && !args.renew_ca {
-        let file = policy_file::read_aloud(&sandbox.config())?;
+        let file = policy_file::of(&sandbox)?;
+        policy_file::tell_warnings(&file);
         if args.json {
             report::print(file.document.to_string().trim_end())?;
         } else {
@@ -38,11 +39,11 @@ pub(super) fn run(args: &NetworkProxyArgs) -> Outcome {
     }
     let from = if args.reset {
         policy_file::ensure_default(&paths)?;
-        paths.default_policy()
+        Some(policy_file::default(&paths)?)
     } else {
-        sandbox.config()
+        None
     };
-    policy_file::edit(&sandbox, &from, edits)?;
+    policy_file::edit(&sandbox, from, edits)?;
     if sandbox.is_running() {
         lifecycle::reload_policy(&paths, &sandbox)?;
     } else {

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use proxy::audit::{Event, Kind};
+use proxy::audit::Event;
 
 use crate::report::Failure;
 
@@ -91,7 +91,7 @@ impl Tail {
             }
             // The writer's own marks of trouble are for `network log` without `--follow`.
             let event = serde_json::from_slice::<Event>(&self.begun);
-            events.extend(event.ok().filter(|event| event.kind != Kind::Config));
+            events.extend(event.ok());
             self.begun.clear();
         }
     }

@@ -2,6 +2,7 @@
 
 mod authority;
 mod catalogue;
+mod damaged_policy;
 mod first_run;
 mod full_disk;
 mod kills;
