@@ -54,6 +54,10 @@ Environment:
   SANDBOX_KERNEL      a folder with a guest kernel, laid out like an unpacked kernel package
   SANDBOX_RUNTIME     runc or crun: what runs containers (the one that is installed)")]
 pub(crate) struct Cli {
+    /// Taken for Docker's sake: nothing more than usual can be told
+    #[arg(short = 'D', long, hide = true)]
+    debug: bool,
+
     #[command(subcommand)]
     pub(crate) command: Command,
 }

@@ -46,6 +46,15 @@ pub(crate) fn without_docker(args: Vec<OsString>) -> Vec<OsString> {
     args
 }
 
+/// `--version` and `-V`, which everybody tries, are `version`.
+pub(crate) fn spell_out_version(args: &mut [OsString]) {
+    if let [_, flag] = args
+        && (flag == "--version" || flag == "-V")
+    {
+        *flag = "version".into();
+    }
+}
+
 /// Puts `--` before the first argument of `run` that is the agent's: `run claude --continue`,
 /// `run claude ~/project "Fix the tests"`. An option that `run` itself has is `run`'s; a word is a folder if
 /// there is one of that name, or if it is written as a path.

@@ -58,6 +58,7 @@ fn parse() -> args::Cli {
         command = command.bin_name("docker sandbox");
         line = argv::without_docker(line);
     }
+    argv::spell_out_version(&mut line);
     command.build();
     let line = argv::mark_agent_args(line, &command);
     let read = command.try_get_matches_from(line);

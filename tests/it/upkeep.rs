@@ -350,6 +350,9 @@ fn the_version_has_dockers_shape() {
         words[..2],
         ["sandbox", concat!("v", env!("CARGO_PKG_VERSION"))]
     );
+    for also in [&["--version"][..], &["-V"], &["-D", "version"]] {
+        assert_eq!(home.ok(also), version, "{also:?}");
+    }
     let metadata: Value = serde_json::from_str(&home.ok(&["docker-cli-plugin-metadata"])).unwrap();
     assert_eq!(metadata["SchemaVersion"], "0.1.0");
     assert_eq!(metadata["Version"], words[1]);
