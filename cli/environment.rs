@@ -39,7 +39,9 @@ fn read(file: &Path) -> Result<String, Failure> {
             file.display()
         )));
     }
-    fs::read_to_string(file).map_err(cannot)
+    let text = fs::read_to_string(file).map_err(cannot)?;
+    // Some editors begin UTF-8 with a mark, which is no part of a name.
+    Ok(text.trim_start_matches('\u{feff}').to_owned())
 }
 
 /// `KEY=VALUE`, or `KEY` for the caller's own value. Like Docker, no quotes are taken off, and a
@@ -73,7 +75,7 @@ mod tests {
         let file = dir.path().join("dev.env");
         fs::write(
             &file,
-            "# a comment\n\nA=1\n  B=two words \nQ=\"kept\"\nNOT_SET_ANYWHERE\nHOME\n",
+            "\u{feff}# a comment\n\nA=1\n  B=two words \nQ=\"kept\"\nNOT_SET_ANYWHERE\nHOME\n",
         )
         .unwrap();
         let flags = [

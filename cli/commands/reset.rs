@@ -12,7 +12,8 @@ use crate::state::Paths;
 
 pub(super) fn run(args: &ResetArgs) -> Outcome {
     if !args.force && !confirmed() {
-        return Err(Failure::new("nothing was reset"));
+        return Err(Failure::new("nothing was reset")
+            .help("answer `y`, or do not be asked with `sandbox reset --force`"));
     }
     let paths = Paths::from_env()?;
     for name in paths.names()? {
@@ -40,5 +41,8 @@ fn confirmed() -> bool {
     let asked = write!(stderr, "{question}").and_then(|()| stderr.flush());
     let mut answer = String::new();
     let read = asked.and_then(|()| std::io::stdin().lock().read_line(&mut answer));
+    if !answer.ends_with('\n') {
+        report::say("");
+    }
     read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
 }
