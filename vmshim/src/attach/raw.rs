@@ -15,7 +15,8 @@ impl RawMode {
         let before = tcgetattr(rustix::stdio::stdin())?;
         let mut raw = before.clone();
         raw.make_raw();
-        tcsetattr(rustix::stdio::stdin(), OptionalActions::Flush, &raw)?;
+        // What was typed ahead, while the sandbox started, is for the program inside.
+        tcsetattr(rustix::stdio::stdin(), OptionalActions::Drain, &raw)?;
         Ok(Self { before })
     }
 }
