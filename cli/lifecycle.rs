@@ -154,6 +154,17 @@ fn spec(
         ))
         .help("put it back, or remove the sandbox and make it again"));
     }
+    if let Some(folder) = record.folders().find(|folder| !folder.exists()) {
+        return Err(Failure::new(format!(
+            "`{}`, which `{}` shares, is gone",
+            folder.display(),
+            record.name
+        ))
+        .help(format!(
+            "put it back, or remove the sandbox with `sandbox rm {}`",
+            record.name
+        )));
+    }
     let data_disk = sandbox.dir.join("data.img");
     if settings.isolation == Isolation::MicroVm {
         disk::ensure(&data_disk, u64::from(settings.disk_gib) << 30).map_err(|error| {

@@ -156,6 +156,13 @@ struct Layout {
 pub(crate) const SNAPSHOT: &str = "folders.snapshot";
 
 impl Record {
+    /// All that is shared, as the host calls it.
+    pub(crate) fn folders(&self) -> impl Iterator<Item = &Path> {
+        let folders = self.workspaces.iter().map(|folder| folder.path.as_path());
+        let volumes = self.settings.volumes.iter();
+        folders.chain(volumes.map(|volume| volume.host.as_path()))
+    }
+
     /// The folders that programs inside may write to, the primary one first.
     pub(crate) fn writable_folders(&self) -> Vec<PathBuf> {
         let folders = self.workspaces.iter().filter(|folder| !folder.read_only);

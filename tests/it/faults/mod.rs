@@ -5,6 +5,7 @@ mod catalogue;
 mod damaged_policy;
 mod first_run;
 mod full_disk;
+mod gone_folder;
 mod kills;
 mod memory;
 mod strace;
