@@ -65,7 +65,7 @@ pub(crate) enum Cause {
     ClientAbort,
     /// A body stood still for too long.
     Stalled,
-    /// Too many connections.
+    /// Too many connections, or requests on them.
     Busy,
     /// Too little memory.
     NoRoom,
@@ -386,7 +386,7 @@ impl Cause {
             Self::FirstByte => "the origin did not answer in time".into(),
             Self::ClientAbort => "the client went away".into(),
             Self::Stalled => "the body stood still for too long".into(),
-            Self::Busy => "too many connections from this sandbox".into(),
+            Self::Busy => "too many connections or requests at once".into(),
             Self::NoRoom => "the proxy's memory is full of what is under way".into(),
             Self::LogFull => {
                 "the request log cannot be written, and what cannot be recorded is not let through"

@@ -14,6 +14,7 @@ use crate::credentials::{Credentials, Logins};
 use crate::denial::Denial;
 use crate::gate::Gate;
 use crate::live::Live;
+use crate::load::Total;
 use crate::local::Local;
 use crate::options::Limits;
 use crate::rates::Rates;
@@ -39,6 +40,7 @@ pub(crate) struct Context {
     pub(crate) parents: Parents,
     pub(crate) pool: Arc<Pool>,
     pub(crate) crowd: Arc<Crowd>,
+    pub(crate) load: Arc<Total>,
     pub(crate) mirror: Mirror,
     pub(crate) rates: Rates,
     pub(crate) budgets: Arc<Budgets>,

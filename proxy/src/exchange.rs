@@ -165,6 +165,9 @@ async fn exchange(
     if context.crowd.is_full() {
         return Err(Cause::NoRoom);
     }
+    if context.load.in_flight() > context.limits.requests {
+        return Err(Cause::Busy);
+    }
     record.stage(Stage::Host);
     let path = request.uri().path_and_query();
     let path = path.map_or("/", PathAndQuery::as_str);

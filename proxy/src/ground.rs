@@ -98,6 +98,7 @@ impl Ground {
             parents: self.parents.clone(),
             pool: Arc::default(),
             crowd: self.crowd.clone(),
+            load: Arc::default(),
             mirror: Mirror::default(),
             rates: Rates::default(),
             budgets,

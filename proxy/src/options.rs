@@ -85,6 +85,8 @@ impl Options {
 pub struct Limits {
     /// Client connections at once; more are answered 503.
     pub connections: usize,
+    /// Requests at once on all of them, and so connections to origins, kept ones aside; more are answered 503.
+    pub requests: usize,
     /// From the first byte of a request to the end of its head, and from a tunnel's start to a whole TLS hello.
     pub head: Duration,
     /// A kept-alive client connection without a request.
@@ -116,6 +118,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 1024,
+            requests: 4096,
             head: Duration::from_secs(10),
             idle: Duration::from_secs(120),
             connect: Duration::from_secs(10),

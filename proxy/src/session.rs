@@ -34,10 +34,10 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(context: Arc<Context>, scope: Scope, permit: Option<Permit>) -> Self {
         Self {
+            load: Arc::new(Load::among(context.load.clone())),
             context,
             scope,
             last: Last::default(),
-            load: Arc::default(),
             permit: Mutex::new(permit),
             revoked: Arc::default(),
             member: None,

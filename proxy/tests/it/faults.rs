@@ -166,6 +166,32 @@ async fn too_many_connections_are_turned_away() {
     .await;
 }
 
+/// However many connections they come on: over HTTP/2 there may be a hundred on each.
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_requests_are_turned_away() {
+    let limits = proxy::Limits {
+        requests: 2,
+        ..proxy::Limits::default()
+    };
+    let (world, canary, authority) = World::around_with(limits, |_| Reply::Hang).await;
+    let asking = async || {
+        let mut client = world.dial().await;
+        let request = format!("GET http://{authority}/ HTTP/1.1\r\nHost: {authority}\r\n\r\n");
+        client.send(request.as_bytes()).await;
+        client
+    };
+    let held = [asking().await, asking().await];
+    canary.until("both", |seen| seen.requests.len() == 2).await;
+    let answer = asking().await.answer().await.unwrap();
+    assert_eq!((answer.status, answer.reason()), (503, "busy"));
+    drop(held);
+    canary.until("their end", |seen| seen.ended == 2).await;
+    let _held = asking().await;
+    canary
+        .until("another", |seen| seen.requests.len() == 3)
+        .await;
+}
+
 /// Draining lets a request finish and takes no new connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn shutdown_drains() {
