@@ -59,7 +59,7 @@ impl Wanted {
 /// Makes the sandbox, stopped. Nothing is left behind where it fails.
 pub(crate) fn create(
     paths: &Paths,
-    wanted: Wanted,
+    wanted: &Wanted,
     progress: &Progress,
 ) -> Result<Sandbox, Failure> {
     let folders = wanted.folders()?;

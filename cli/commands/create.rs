@@ -17,7 +17,7 @@ pub(super) fn run(args: CreateArgs) -> Outcome {
         options: args.options,
     };
     let progress = Progress::new();
-    let sandbox = create::create(&paths, wanted, &progress)?;
+    let sandbox = create::create(&paths, &wanted, &progress)?;
     drop(progress);
     let name = &sandbox.record.name;
     report::print(name)?;

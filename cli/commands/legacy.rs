@@ -82,7 +82,7 @@ fn migrate(args: &LegacyNamesArgs) -> Outcome {
                 ..SandboxOptions::default()
             },
         };
-        let made = create::create(&paths, wanted, &progress);
+        let made = create::create(&paths, &wanted, &progress);
         drop(progress);
         // The template is in our cache; Docker's copy was only the way there.
         let cleaned = docker(&["image", "rm", &image]);

@@ -46,22 +46,36 @@ fn find_or_create(paths: &Paths, args: RunArgs, progress: &Progress) -> Result<S
         workspaces: args.workspaces,
         options: args.options,
     };
+    let found = match made_for(paths, &wanted)? {
+        Some(sandbox) => sandbox,
+        None => match create::create(paths, &wanted, progress) {
+            Ok(sandbox) => return Ok(sandbox),
+            // Somebody else made it at the same moment: that is as good.
+            Err(failure) => made_for(paths, &wanted)?.ok_or(failure)?,
+        },
+    };
+    adapted(paths, found, &wanted.options)
+}
+
+/// The sandbox that is there for this agent and these folders. One of the same name for another folder is none:
+/// `create` says so.
+fn made_for(paths: &Paths, wanted: &Wanted) -> Result<Option<Sandbox>, Failure> {
     let folders = wanted.folders()?;
     let name = wanted.name(&folders)?;
-    match paths.find(&name)? {
-        Some(sandbox) if same_folders(&sandbox, &folders) => {
-            if sandbox.record.agent == wanted.agent.name {
-                return adapted(paths, sandbox, &wanted.options);
-            }
-            Err(Failure::new(format!(
-                "sandbox `{name}` was made for agent `{}`",
-                sandbox.record.agent
-            ))
-            .help("choose another name with --name"))
-        }
-        // Also where the sandbox is for another folder: `create` says so.
-        _ => create::create(paths, wanted, progress),
+    let Some(sandbox) = paths.find(&name)? else {
+        return Ok(None);
+    };
+    if !same_folders(&sandbox, &folders) {
+        return Ok(None);
     }
+    if sandbox.record.agent != wanted.agent.name {
+        return Err(Failure::new(format!(
+            "sandbox `{name}` was made for agent `{}`",
+            sandbox.record.agent
+        ))
+        .help("choose another name with --name"));
+    }
+    Ok(Some(sandbox))
 }
 
 /// Whether a sandbox is for these folders. Whether they can be written is the sandbox's to say.

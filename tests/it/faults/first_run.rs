@@ -53,6 +53,27 @@ fn commands_at_once_make_everything_once() {
     assert_eq!(names(&home.path().join(".sandboxd")), ["proxy-config.json"]);
 }
 
+/// Of those that `run` a sandbox at once, one makes it and the others go into it. The template has no program
+/// to run, so all of them end there.
+#[test]
+fn runs_at_once_make_a_sandbox_and_go_into_it() {
+    let home = Home::new();
+    image::tiny(&home.project());
+    let line = ["run", "--isolation", "container", "-t", "./tiny.tar"];
+    let running = [0; 6].map(|_| {
+        let mut command = home.command(&[&line[..], &["--name", "a", "shell", "."]].concat());
+        command
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped());
+        command.spawn().unwrap()
+    });
+    for one in running {
+        let ran = Ran::from(one.wait_with_output().unwrap());
+        assert!(!ran.stderr.contains("there is a sandbox"), "{ran:?}");
+    }
+    assert_eq!(names(&home.path().join(".docker/sandboxes/vm")), ["a"]);
+}
+
 /// The first command is killed at each of its system calls from the default policy on.
 #[test]
 fn a_first_run_killed_at_any_system_call_is_finished_by_the_next() {
