@@ -22,6 +22,11 @@ mod removal;
 pub(crate) use files::{DRAFT, Writing, create_once, lock_exclusive, replace, replace_if, writing};
 pub(crate) use removal::remove;
 
+/// What `unix(7)` leaves for a socket's path.
+const MAX_SOCKET_PATH: usize = 107;
+/// `/fs` and a number, or `/ctl`.
+const LONGEST_SOCKET: usize = 6;
+
 /// The directories that this user's sandboxes live in.
 #[derive(Debug, Clone)]
 pub(crate) struct Paths {
@@ -87,7 +92,15 @@ impl Paths {
     /// takes no socket path of more than 107 bytes (`unix(7)`).
     pub(crate) fn runtime(&self, id: &str) -> Result<PathBuf, Failure> {
         private_dir(&self.runtime)?;
-        Ok(self.runtime.join(id))
+        let dir = self.runtime.join(id);
+        if dir.as_os_str().len() + LONGEST_SOCKET > MAX_SOCKET_PATH {
+            return Err(Failure::new(format!(
+                "`{}` is too long a path for sockets",
+                dir.display()
+            ))
+            .help("set XDG_RUNTIME_DIR to a shorter one, in a private directory"));
+        }
+        Ok(dir)
     }
 }
 

@@ -7,6 +7,7 @@ mod first_run;
 mod full_disk;
 mod gone_folder;
 mod kills;
+mod long_path;
 mod memory;
 mod strace;
 mod versions;
