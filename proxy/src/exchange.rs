@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
-use http::uri::PathAndQuery;
+use http::uri::{Authority, PathAndQuery};
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Body as _;
 use tokio::sync::watch;
@@ -25,7 +25,7 @@ use crate::io::prefixed::Prefixed;
 use crate::load::Busy;
 use crate::pages;
 use crate::record::Record;
-use crate::request::Asked;
+use crate::request::{Asked, without_user_info};
 use crate::session::Session;
 use crate::stall::Stall;
 use crate::terms;
@@ -119,18 +119,17 @@ pub(crate) fn refuse(context: &Context, mut record: Record, cause: &Cause) -> Re
     response
 }
 
-/// Scheme, host and path; never the query.
+/// Scheme, host and path; never the query or a password.
 fn url(asked: &Result<Arc<Asked>, Cause>, uri: &Uri) -> String {
     match asked {
         Ok(asked) => {
             let authority = asked.authority().to_str().unwrap_or_default();
             [asked.scheme(), "://", authority, uri.path()].concat()
         }
-        Err(_) => format!(
-            "{}{}",
-            uri.authority().map_or("", |authority| authority.as_str()),
-            uri.path()
-        ),
+        Err(_) => {
+            let authority = uri.authority().map_or("", Authority::as_str);
+            [without_user_info(authority), uri.path()].concat()
+        }
     }
 }
 

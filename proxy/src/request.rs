@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderValue, Uri, header};
-use policy_lang::{Host, Port, Target};
+use policy_lang::{Host, Port, Target, TargetError};
 
 use crate::cause::Cause;
 
@@ -144,9 +144,10 @@ fn inside(
         }
     }
     let scheme = if tls { Scheme::HTTPS } else { Scheme::HTTP };
-    if uri.scheme().is_some_and(|named| *named != scheme) {
+    if let Some(named) = uri.scheme().filter(|named| **named != scheme) {
         return Err(Cause::Misdirected {
-            asked: uri.to_string(),
+            // Not the query: this is logged.
+            asked: format!("{named}://{target}"),
             connected: target.to_string(),
         });
     }
@@ -172,8 +173,7 @@ fn is_spelled(name: &str, target: &Target) -> bool {
 
 /// The target of a `CONNECT`. Its `Host`, where there is one, must name the same.
 pub(crate) fn connect(authority: &str, host: Option<&str>) -> Result<Target, Cause> {
-    let target =
-        Target::parse(authority, None).map_err(|error| Cause::Target(error.to_string()))?;
+    let target = Target::parse(authority, None).map_err(|error| bad_target(&error))?;
     if let Some(host) = host
         && target_of(host, target.port())? != target
     {
@@ -198,7 +198,27 @@ fn host(fields: &HeaderMap) -> Result<Option<&str>, Cause> {
 }
 
 fn target_of(authority: &str, default: Port) -> Result<Target, Cause> {
-    Target::parse(authority, Some(default)).map_err(|error| Cause::Target(error.to_string()))
+    Target::parse(authority, Some(default)).map_err(|error| bad_target(&error))
+}
+
+fn bad_target(error: &TargetError) -> Cause {
+    Cause::Target(match error {
+        // What stands before the `@` is mostly a password, and this is logged.
+        TargetError::UserInfo { text } => {
+            format!(
+                "`{}` has user information before it",
+                without_user_info(text)
+            )
+        }
+        error => error.to_string(),
+    })
+}
+
+/// An authority as it may be logged (RFC 3986 §3.2.1).
+pub(crate) fn without_user_info(authority: &str) -> &str {
+    authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host)
 }
 
 pub(crate) fn default_port(tls: bool) -> Port {

@@ -21,7 +21,7 @@ pub struct Event {
     /// Request method; `CONNECT` for a tunnel.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub method: String,
-    /// Scheme, host and path. Never the query: it may hold secrets.
+    /// Scheme, host and path. Never the query or user information: they may hold secrets.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub url: String,
     /// What the policy said.

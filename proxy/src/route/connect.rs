@@ -26,7 +26,9 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (authority, host, browser) = parse(&head);
-    let mut record = context.recorder.begin("CONNECT", authority);
+    let mut record = context
+        .recorder
+        .begin("CONNECT", request::without_user_info(authority));
     let target = request::connect(authority, host);
     let admitted = match &target {
         Ok(target) => admit(&context, target, &mut record).await,

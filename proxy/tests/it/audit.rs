@@ -94,6 +94,53 @@ async fn guests_cannot_write_lines() {
     );
 }
 
+/// What a URI may carry besides host and path stays out of the log, also where the request is refused for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_line_has_a_password_or_a_query() {
+    let (world, canary, authority) = World::around(|_| ok("hello")).await;
+    let rows = [
+        (
+            "GET http://bob:hunter2@canary.test/x",
+            "canary.test",
+            "bad-target",
+        ),
+        (
+            "GET ftp://bob:hunter2@canary.test/x",
+            "canary.test",
+            "scheme",
+        ),
+        (
+            "GET http://canary.test/x",
+            "bob:hunter2@canary.test",
+            "malformed",
+        ),
+        (
+            "CONNECT bob:hunter2@canary.test:443",
+            "canary.test",
+            "bad-target",
+        ),
+        (
+            "CONNECT canary.test:443",
+            "bob:hunter2@canary.test",
+            "malformed",
+        ),
+    ];
+    for (line, host, reason) in rows {
+        let request = format!("{line} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        assert_eq!(world.raw(request).await.unwrap().reason(), reason, "{line}");
+    }
+    let mut tunnel = world.connect(&authority).await.unwrap();
+    let inside =
+        format!("GET https://{authority}/x?token=hunter2 HTTP/1.1\r\nHost: {authority}\r\n\r\n");
+    tunnel.send(inside.as_bytes()).await;
+    assert_eq!(tunnel.answer().await.unwrap().reason(), "misdirected");
+
+    assert_eq!((world.events().len(), canary.requests().len()), (6, 0));
+    let log = std::fs::read_to_string(world.dir.path().join("network.jsonl")).unwrap();
+    assert!(!log.contains("hunter2") && !log.contains("bob"), "{log}");
+    assert!(log.contains(r#""url":"canary.test/x""#), "{log}");
+}
+
 /// F10: what cannot be recorded is not let through, after a bounded backlog.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_cannot_be_written_closes_the_proxy() {
