@@ -34,7 +34,8 @@ impl Chain {
         for (at, slot) in value.iter_mut().enumerate() {
             *slot = byte(at)?;
         }
-        (hex.len() == 32).then_some(Self(value))
+        // Numbers have several spellings, with a sign or in capitals, and a line has one.
+        Some(Self(value)).filter(|chain| chain.hex() == hex)
     }
 
     fn next(&self, text: &[u8]) -> Self {
@@ -124,6 +125,29 @@ mod tests {
         let mut swapped = lines.clone();
         swapped.swap(1, 2);
         assert_eq!(verdict(&swapped), Err(2));
+        let signed = |line: &String| {
+            let at = line.rfind(KEY).unwrap() + KEY.len();
+            let digit = (at..at + 32)
+                .step_by(2)
+                .find(|&digit| &line[digit..=digit] == "0")?;
+            Some([&line[..digit], "+", &line[digit + 1..]].concat())
+        };
+        let mut spelled = log(50);
+        let (at, line) = spelled
+            .iter()
+            .enumerate()
+            .find_map(|(at, line)| Some((at, signed(line)?)))
+            .unwrap();
+        spelled[at] = line;
+        assert_eq!(verdict(&spelled), Err(at + 1), "a sign is no digit");
+        let mut spelled = lines.clone();
+        let at = spelled[0].rfind(KEY).unwrap();
+        spelled[0] = [
+            &spelled[0][..at],
+            &spelled[0][at..].to_uppercase().replace("CHAIN", "chain"),
+        ]
+        .concat();
+        assert_eq!(verdict(&spelled), Err(1), "one spelling only");
         let mut unchained = lines;
         unchained[4] = "{\"n\":4}\n".into();
         assert_eq!(verdict(&unchained), Err(5));
