@@ -8,10 +8,12 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri};
+use jiff::Timestamp;
 use policy_lang::Target;
+use serde::Serialize;
 
 use crate::answer::Answer;
-use crate::audit::Event;
+use crate::audit::{Action, Event, Kind, RuleRef};
 use crate::context::Context;
 use crate::denial::Format;
 use crate::request::Scope;
@@ -92,8 +94,41 @@ fn message(event: &Event) -> &str {
     event.message.as_deref().unwrap_or("no further reason")
 }
 
+/// What [`why`] says, for programs. No more than that: which address or proxy a name leads to is not the guest's affair.
+#[derive(Serialize)]
+struct Trouble<'a> {
+    timestamp: Timestamp,
+    sandbox: &'a str,
+    #[serde(rename = "type")]
+    kind: Kind,
+    method: &'a str,
+    url: &'a str,
+    action: Action,
+    reason: Option<&'a str>,
+    message: &'a str,
+    rule: Option<&'a RuleRef>,
+}
+
+impl<'a> From<&'a Event> for Trouble<'a> {
+    fn from(event: &'a Event) -> Self {
+        Self {
+            timestamp: event.timestamp,
+            sandbox: &event.sandbox,
+            kind: event.kind,
+            method: &event.method,
+            url: &event.url,
+            action: event.action,
+            reason: event.reason.as_deref(),
+            message: message(event),
+            rule: event.rule.as_ref(),
+        }
+    }
+}
+
 fn why_json(context: &Context) -> String {
-    serde_json::to_string(&context.recorder.troubles()).unwrap_or_default()
+    let troubles = context.recorder.troubles();
+    let told: Vec<Trouble<'_>> = troubles.iter().map(Trouble::from).collect();
+    serde_json::to_string(&told).unwrap_or_default()
 }
 
 fn page(status: StatusCode, kind: &'static str, body: String) -> Response<Answer> {

@@ -1,7 +1,7 @@
 //! What the proxy tells about itself.
 
-use crate::support::World;
 use crate::support::world::{config, deny};
+use crate::support::{Reply, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn why_explains_the_last_denials() {
@@ -30,8 +30,54 @@ async fn why_explains_the_last_denials() {
             .raw(format!("{request}Accept: application/json\r\n\r\n"))
             .await
             .unwrap();
-        let events: Vec<proxy::audit::Event> = serde_json::from_str(&json.body).unwrap();
-        assert_eq!(events.last().unwrap().reason.as_deref(), Some("host-rule"));
+        let told: Vec<serde_json::Map<_, _>> = serde_json::from_str(&json.body).unwrap();
+        let told = told.last().unwrap();
+        assert_eq!(told["reason"], "host-rule");
+        assert_eq!(told["rule"]["text"], "block blocked.test");
+    }
+}
+
+/// Neither form tells the guest where a name leads, or by which proxy: it asked for a name.
+#[tokio::test(flavor = "multi_thread")]
+async fn why_tells_no_address() {
+    let (world, canary, authority) = World::around(|_| Reply::SendAndDrop(Vec::new())).await;
+    assert_eq!(world.get(&authority, "/x").await.reason(), "origin-closed");
+    assert_eq!(
+        world.told("origin-closed").await.address,
+        Some(canary.address)
+    );
+    for (accept, words) in [
+        (
+            "*/*",
+            &["GET", "/x", "allowed", "origin-closed", "rule"][..],
+        ),
+        (
+            "application/json",
+            &[
+                "action",
+                "message",
+                "method",
+                "reason",
+                "rule",
+                "sandbox",
+                "timestamp",
+                "type",
+                "url",
+            ],
+        ),
+    ] {
+        let request = format!(
+            "GET /.sandbox/why HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"
+        );
+        let told = world.raw(request).await.unwrap().body;
+        assert!(words.iter().all(|word| told.contains(word)), "{told}");
+        assert!(!told.contains("127.0.0.1"), "{told}");
+        if accept == "application/json" {
+            let told: Vec<serde_json::Map<_, _>> = serde_json::from_str(&told).unwrap();
+            let mut keys: Vec<_> = told[0].keys().collect();
+            keys.sort();
+            assert_eq!(keys, words);
+        }
     }
 }
 
