@@ -62,7 +62,8 @@ pub(crate) struct OriginAnswer {
     pub(crate) busy: Option<Busy>,
 }
 
-/// Why an origin's body ended early. hyper then ends the client's connection without a clean end of the body.
+/// Why an origin's body ended early. The client's connection, or over HTTP/2 its stream, then ends without a clean end of
+/// the body.
 #[derive(Debug, thiserror::Error)]
 #[error("the origin's answer was cut short")]
 pub(crate) struct Truncated;
@@ -101,7 +102,7 @@ impl OriginAnswer {
                 Poll::Ready(held.map(|held| Ok(Frame::data(held))))
             }
             Some(Err(error)) => {
-                // hyper drops what it has not written yet when a body fails, and writes it when one is waited for.
+                // What is not written yet when a body fails may be dropped, and is written when a body is waited for.
                 self.broken = Some(Cause::Closed(error.to_string()));
                 cx.waker().wake_by_ref();
                 Poll::Pending

@@ -169,7 +169,7 @@ impl Denial {
         )
     }
 
-    /// As an HTTP/1.1 message, for a connection that hyper does not see. Closes the connection.
+    /// As an HTTP/1.1 message, for a connection on which nothing else is answered. Closes the connection.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let (body, phrase) = (
             self.text(),

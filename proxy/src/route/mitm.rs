@@ -95,7 +95,11 @@ where
         Host::Name(name) => name.to_string(),
         Host::Addr(address) => address.to_string(),
     };
-    let leaf = match context.minter.leaf(&host) {
+    let leaf = match route.permits.is_empty() {
+        true => context.minter.passing_leaf(&host),
+        false => context.minter.leaf(&host),
+    };
+    let leaf = match leaf {
         Ok(leaf) => leaf,
         Err(error) => {
             record.failed(&Cause::Internal(error.to_string()));

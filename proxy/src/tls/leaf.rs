@@ -65,10 +65,16 @@ impl Minter {
 
     /// The leaf for `host`, a canonical name or the text of an address (an IPv6 one without brackets).
     ///
-    /// INVARIANT: called only after the policy admitted `host`, so a guest cannot fill the cache with names it may not use.
+    /// INVARIANT: called only after the policy admitted `host`, so a guest cannot fill the cache with names it may not use;
+    /// those are for [`Self::passing_leaf`].
     /// COST: a miss signs under the lock (about 30 µs). That is on purpose: however many ask at once, a host is signed once.
     pub(crate) fn leaf(&self, host: &str) -> Result<Arc<CertifiedKey>, rcgen::Error> {
         self.leaf_at(host, Timestamp::now())
+    }
+
+    /// The same for a host that was refused, where a browser is told so: it is not kept.
+    pub(crate) fn passing_leaf(&self, host: &str) -> Result<Arc<CertifiedKey>, rcgen::Error> {
+        self.mint(host, Timestamp::now()).map(Arc::new)
     }
 
     fn leaf_at(&self, host: &str, now: Timestamp) -> Result<Arc<CertifiedKey>, rcgen::Error> {

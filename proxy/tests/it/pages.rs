@@ -203,6 +203,23 @@ async fn a_denial_names_the_nearest_host() {
     }
 }
 
+/// The leaves of refused hosts are not kept: whoever asks for many of them must not push out those of others.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_leaves_of_admitted_hosts_are_kept() {
+    let world = World::new(&deny(&["127.0.0.1:9"])).await;
+    for (host, kept) in [("127.0.0.1", true), ("evil.test", false)] {
+        let leaf = async || {
+            let authority = format!("{host}:9");
+            let opened =
+                crate::support::Tunnel::open_as(world.address, &authority, "Mozilla/5.0").await;
+            let tunnel = opened.ok().unwrap().tls(&world.ca(), host).await.unwrap();
+            let (_, connection) = tunnel.io.get_ref();
+            connection.peer_certificates().unwrap()[0].to_vec()
+        };
+        assert_eq!(leaf().await == leaf().await, kept, "{host}");
+    }
+}
+
 /// A browser shows nobody the answer to its `CONNECT`: it is told inside TLS, and nothing is resolved or dialled.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_is_told_inside_tls() {
