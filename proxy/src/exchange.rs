@@ -220,7 +220,7 @@ async fn exchange(
         // COST: boxed, because most requests do without.
         false => {
             Box::pin(credentials::apply(
-                context,
+                &session.context,
                 &injections,
                 &mut request,
                 record,
@@ -258,7 +258,8 @@ async fn exchange(
     }
     record.answered(response.status().as_u16());
     if response.status() == StatusCode::UNAUTHORIZED {
-        context.credentials.refused(&injections).await;
+        let pause = context.limits.credential_pause;
+        context.credentials.refused(&injections, pause);
     }
     match (response.status(), switches) {
         (StatusCode::SWITCHING_PROTOCOLS, true) => {

@@ -104,6 +104,9 @@ pub struct Limits {
     pub tunnel_idle: Duration,
     /// One name lookup, all tries together.
     pub resolve: Duration,
+    /// How long a program or a token endpoint is left alone that was asked for a secret: what an origin refuses is not had
+    /// anew before, and what was in vain is not tried again.
+    pub credential_pause: Duration,
     /// How long [`crate::Proxy::shutdown`] waits for requests to finish.
     pub drain: Duration,
     /// Size of one log file in bytes before it is rotated.
@@ -127,6 +130,7 @@ impl Default for Limits {
             body_idle: Duration::from_secs(120),
             tunnel_idle: Duration::from_secs(3600),
             resolve: Duration::from_secs(5),
+            credential_pause: Duration::from_secs(10),
             drain: Duration::from_secs(10),
             log_bytes: 64 * 1024 * 1024,
             log_files: 5,

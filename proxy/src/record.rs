@@ -247,6 +247,11 @@ impl Record {
         });
     }
 
+    /// Something that people should know of it, though it goes well.
+    pub(crate) fn noted(&mut self, message: &str) {
+        self.edit(|event| event.message = Some(clean(message, MAX_MESSAGE)));
+    }
+
     /// The origin's answer has begun.
     pub(crate) fn answered(&mut self, status: u16) {
         let elapsed = millis(self.began);

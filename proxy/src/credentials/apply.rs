@@ -1,5 +1,6 @@
 //! One request and the credentials that are to be set on it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -24,7 +25,7 @@ const MAX_FORM: usize = 64 * 1024;
 ///
 /// The request does not leave without a credential that is for it: what is missing or used up is an error.
 pub(crate) async fn apply(
-    context: &Context,
+    context: &Arc<Context>,
     injections: &[Injection],
     request: &mut Request<RequestBody>,
     record: &mut Record,

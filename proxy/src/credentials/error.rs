@@ -27,4 +27,19 @@ pub(crate) enum CredentialError {
     BadOAuthFile(String),
     #[error("the token endpoint {0}")]
     TokenEndpoint(String),
+    /// The same, and nothing was sent there.
+    #[error("the token endpoint {0}")]
+    NotAsked(String),
+    #[error("having it was interrupted")]
+    Interrupted,
+}
+
+impl CredentialError {
+    /// Whether nobody was asked: to try again costs nothing, and may do once a file or the policy has changed.
+    pub(super) fn is_local(&self) -> bool {
+        matches!(
+            self,
+            Self::NoFile(_) | Self::BadOAuthFile(_) | Self::NotAsked(_)
+        )
+    }
 }

@@ -7,6 +7,7 @@
 
 mod apply;
 mod error;
+mod had;
 mod handed;
 mod identity;
 mod logins;
@@ -20,6 +21,7 @@ mod strip;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use policy_lang::{Injection, Policy, SecretSource, Target};
@@ -120,15 +122,13 @@ impl Credentials {
         of_policy.iter().chain(services).map(Active::of).collect()
     }
 
-    /// An origin refused what was set: what can be had anew is had anew at the next request.
-    pub(crate) async fn refused(&self, injections: &[Injection]) {
+    /// An origin refused what was set: what can be had anew is had anew at the next request, if it is older than `pause`.
+    pub(crate) fn refused(&self, injections: &[Injection], pause: Duration) {
         for injection in injections {
             match &injection.credential.from {
-                SecretSource::Command(line) => self.printed.forget(line).await,
-                SecretSource::Keyring(entry) => {
-                    self.printed.forget(&format!("keyring {entry}")).await;
-                }
-                SecretSource::OAuth(file) => self.tokens.forget(file).await,
+                SecretSource::Command(line) => self.printed.command_refused(line, pause),
+                SecretSource::Keyring(entry) => self.printed.keyring_refused(entry, pause),
+                SecretSource::OAuth(file) => self.tokens.refused(file, pause),
                 SecretSource::Env(_) | SecretSource::File(_) => {}
             }
         }
@@ -136,16 +136,16 @@ impl Credentials {
 
     async fn secret(
         &self,
-        context: &Context,
+        context: &Arc<Context>,
         from: &SecretSource,
     ) -> Result<secret::Secret, CredentialError> {
+        let pause = context.limits.credential_pause;
         match from {
             SecretSource::Env(name) => self.variable(name),
             SecretSource::File(path) => self.files.secret(path),
-            SecretSource::Command(line) => self.printed.by_command(line).await,
-            SecretSource::Keyring(entry) => self.printed.by_keyring(entry).await,
-            // COST: boxed, because asking the endpoint is a request of its own.
-            SecretSource::OAuth(file) => Box::pin(self.tokens.access(context, file)).await,
+            SecretSource::Command(line) => self.printed.by_command(line, pause).await,
+            SecretSource::Keyring(entry) => self.printed.by_keyring(entry, pause).await,
+            SecretSource::OAuth(file) => self.tokens.access(context, file).await,
         }
     }
 

@@ -3,10 +3,10 @@
 //! The guest sees neither: the proxy asks the token endpoint itself, through the same gate as everybody (so the policy
 //! must allow the endpoint), and sets the access token on requests. A line in the log tells of each exchange.
 
-use std::collections::HashMap;
-use std::io;
-use std::path::Path;
-use std::time::{Duration, Instant};
+mod unkept;
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
@@ -17,13 +17,15 @@ use secrecy::zeroize::{Zeroize as _, Zeroizing};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
+use self::unkept::Unkept;
 use super::CredentialError;
+use super::had::{Had, Outcome};
 use super::identity::Identity;
 use super::place::percent_encoded;
 use super::secret::Secret;
 use crate::audit::{Carriage, Stage};
+use crate::cause::Cause;
 use crate::context::Context;
-use crate::private_file;
 use crate::record::Record;
 use crate::upstream::body::RequestBody;
 use crate::upstream::pool::Key;
@@ -83,41 +85,45 @@ impl Drop for Issued {
 
 /// Access tokens by the file whose refresh token they were had for.
 #[derive(Debug, Default)]
-pub(super) struct Tokens(tokio::sync::Mutex<HashMap<Box<str>, (Instant, Secret)>>);
+pub(super) struct Tokens {
+    had: Had,
+    unkept: Unkept,
+}
 
 impl Tokens {
-    /// An access token that is good for a while. One exchange happens at a time, however many requests wait for it.
+    /// An access token that is good for a while.
     pub(super) async fn access(
         &self,
-        context: &Context,
+        context: &Arc<Context>,
         file: &str,
     ) -> Result<Secret, CredentialError> {
-        let mut tokens = self.0.lock().await;
-        if let Some((until, token)) = tokens.get(file)
-            && Instant::now() < *until
-        {
-            return Ok(token.clone());
-        }
-        let exchanged = timeout(PATIENCE, exchange(context, file)).await;
-        let late = || CredentialError::TokenEndpoint("did not answer in time".into());
-        let (valid, token) = exchanged.unwrap_or_else(|_| Err(late()))?;
-        tokens.insert(file.into(), (Instant::now() + valid, token.clone()));
-        Ok(token)
+        let ask = || {
+            let (context, file) = (context.clone(), file.to_owned());
+            async move {
+                let exchanged = timeout(PATIENCE, exchange(&context, &file)).await;
+                let late = || CredentialError::TokenEndpoint("did not answer in time".into());
+                exchanged.unwrap_or_else(|_| Err(late()))
+            }
+        };
+        let pause = context.limits.credential_pause;
+        self.had.get(file, pause, ask).await
     }
 
-    /// Lets go of a token that an origin refused.
-    pub(super) async fn forget(&self, file: &str) {
-        self.0.lock().await.remove(file);
+    /// An origin refused the token that was had for `file`.
+    pub(super) fn refused(&self, file: &str, pause: Duration) {
+        self.had.forget(file, pause);
     }
 }
 
-async fn exchange(context: &Context, file: &str) -> Result<(Duration, Secret), CredentialError> {
+async fn exchange(context: &Context, file: &str) -> Outcome {
     let mut grant = read(file)?;
+    let unkept = &context.credentials.tokens.unkept;
+    let in_file = unkept.renew(file, &mut grant);
     let endpoint = &grant.token_endpoint;
     let uri: Uri = endpoint.parse().map_err(|_| bad(file))?;
     let target = Target::from_url(endpoint).map_err(|_| bad(file))?;
     if uri.scheme() != Some(&http::uri::Scheme::HTTPS) {
-        return Err(CredentialError::TokenEndpoint("is not `https`".into()));
+        return Err(CredentialError::NotAsked("is not `https`".into()));
     }
     let url = format!("https://{target}{}", uri.path());
     let mut record = context.recorder.begin("POST", &url);
@@ -126,25 +132,26 @@ async fn exchange(context: &Context, file: &str) -> Result<(Duration, Secret), C
         Ok(issued) => issued,
         Err(cause) => {
             record.failed(&cause);
-            return Err(CredentialError::TokenEndpoint(cause.sentence()));
+            return Err(match cause {
+                Cause::Refused(_) => CredentialError::NotAsked(cause.sentence()),
+                _ => CredentialError::TokenEndpoint(cause.sentence()),
+            });
         }
     };
-    record.done();
-    let token = Secret::new(issued.access_token.as_str())?;
-    if let Some(renewed) = &issued.refresh_token
-        && *renewed != grant.refresh_token
-    {
+    if let Some(renewed) = &issued.refresh_token {
         grant.refresh_token.zeroize();
         grant.refresh_token.clone_from(renewed);
-        let unkept = |_| CredentialError::NoFile(format!("{file} (to keep the renewed token)"));
-        let json = serde_json::to_vec_pretty(&grant).map(Zeroizing::new);
-        let kept = json
-            .map_err(io::Error::from)
-            .and_then(|json| private_file::replace(Path::new(file), &json));
-        kept.map_err(unkept)?;
     }
+    if let Err(error) = unkept.keep(file, &in_file, &grant) {
+        record.noted(&format!(
+            "the renewed refresh token cannot be kept: {error}"
+        ));
+    }
+    record.done();
+    let token = Secret::new(issued.access_token.as_str())?;
     let valid = issued.expires_in.map_or(DEFAULT_VALID, Duration::from_secs);
-    Ok((valid.saturating_sub(MARGIN), token))
+    // One that is good for less than the margin is used for half of its life.
+    Ok((valid.saturating_sub(MARGIN).max(valid / 2), token))
 }
 
 fn bad(file: &str) -> CredentialError {
@@ -182,8 +189,7 @@ async fn post(
     uri: &Uri,
     form: Zeroizing<String>,
     record: &mut Record,
-) -> Result<Issued, crate::cause::Cause> {
-    use crate::cause::Cause;
+) -> Result<Issued, Cause> {
     record.target(target);
     record.stage(Stage::Host);
     let (route, _) = context

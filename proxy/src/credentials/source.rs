@@ -5,13 +5,14 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use secrecy::SecretString;
 use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::CredentialError;
+use super::had::{Had, Outcome};
 use super::secret::{MAX_SECRET, Secret};
 
 /// How long what a program printed is used again.
@@ -65,21 +66,27 @@ fn read(path: &Path) -> std::io::Result<SecretString> {
     Ok(text.into())
 }
 
-/// What programs printed lately.
+/// What programs print.
 #[derive(Debug, Default)]
-pub(super) struct Printed(tokio::sync::Mutex<HashMap<Box<str>, (Instant, Secret)>>);
+pub(super) struct Printed(Had);
 
 impl Printed {
-    /// What the shell's `line` prints. One program runs at a time, however many requests wait for it.
-    pub(super) async fn by_command(&self, line: &str) -> Result<Secret, CredentialError> {
-        let mut shell = Command::new("/bin/sh");
-        shell.arg("-c").arg(line);
-        self.printed(line, shell)
-            .await
-            .map_err(|error| match error {
-                CredentialError::NoKeyring => CredentialError::Command,
-                other => other,
-            })
+    /// What the shell's `line` prints.
+    pub(super) async fn by_command(
+        &self,
+        line: &str,
+        pause: Duration,
+    ) -> Result<Secret, CredentialError> {
+        let program = || {
+            let mut shell = Command::new("/bin/sh");
+            shell.arg("-c").arg(line);
+            printed(shell)
+        };
+        let printed = self.0.get(line, pause, program).await;
+        printed.map_err(|error| match error {
+            CredentialError::NoKeyring => CredentialError::Command,
+            other => other,
+        })
     }
 
     /// The entry of the desktop keyring (freedesktop.org's Secret Service) with these attributes: `key=value` words, or
@@ -87,10 +94,17 @@ impl Printed {
     ///
     /// libsecret's own `secret-tool` asks for it. The crates that speak to the Secret Service themselves bring a D-Bus
     /// stack of some sixty crates into the process that holds the secrets; this brings a pipe.
-    pub(super) async fn by_keyring(&self, entry: &str) -> Result<Secret, CredentialError> {
-        let mut tool = Command::new("secret-tool");
-        tool.arg("lookup").args(attributes(entry));
-        let asked = self.printed(&format!("keyring {entry}"), tool).await;
+    pub(super) async fn by_keyring(
+        &self,
+        entry: &str,
+        pause: Duration,
+    ) -> Result<Secret, CredentialError> {
+        let program = || {
+            let mut tool = Command::new("secret-tool");
+            tool.arg("lookup").args(attributes(entry));
+            printed(tool)
+        };
+        let asked = self.0.get(&keyring(entry), pause, program).await;
         asked.map_err(|error| match error {
             CredentialError::Command | CredentialError::Empty => {
                 CredentialError::NoEntry(entry.to_owned())
@@ -99,22 +113,24 @@ impl Printed {
         })
     }
 
-    /// Lets go of what was printed: somebody refused it.
-    pub(super) async fn forget(&self, key: &str) {
-        self.0.lock().await.remove(key);
+    /// An origin refused what that command printed.
+    pub(super) fn command_refused(&self, line: &str, pause: Duration) {
+        self.0.forget(line, pause);
     }
 
-    async fn printed(&self, key: &str, program: Command) -> Result<Secret, CredentialError> {
-        let mut printed = self.0.lock().await;
-        if let Some((at, secret)) = printed.get(key)
-            && at.elapsed() < PRINTED_VALID
-        {
-            return Ok(secret.clone());
-        }
-        let secret = Secret::new(run(program).await?)?;
-        printed.insert(key.into(), (Instant::now(), secret.clone()));
-        Ok(secret)
+    /// An origin refused what the keyring has there.
+    pub(super) fn keyring_refused(&self, entry: &str, pause: Duration) {
+        self.0.forget(&keyring(entry), pause);
     }
+}
+
+/// What an entry is kept under, beside commands.
+fn keyring(entry: &str) -> String {
+    format!("keyring {entry}")
+}
+
+async fn printed(program: Command) -> Outcome {
+    Ok((PRINTED_VALID, Secret::new(run(program).await?)?))
 }
 
 fn attributes(entry: &str) -> Vec<&str> {
@@ -178,19 +194,20 @@ mod tests {
 
     #[tokio::test]
     async fn programs() {
+        const PAUSE: Duration = Duration::from_secs(10);
         let dir = tempfile::tempdir().unwrap();
         let count = dir.path().join("count").display().to_string();
         let line = format!("echo x >> {count}; wc -l < {count}; echo noise >&2");
         let printed = Printed::default();
         for expected in ["1", "1"] {
-            let secret = printed.by_command(&line).await.unwrap();
+            let secret = printed.by_command(&line, PAUSE).await.unwrap();
             assert_eq!(secret.expose().trim(), expected, "kept");
         }
-        printed.forget(&line).await;
-        let again = printed.by_command(&line).await.unwrap();
+        printed.command_refused(&line, Duration::ZERO);
+        let again = printed.by_command(&line, PAUSE).await.unwrap();
         assert_eq!(again.expose().trim(), "2");
         for line in ["exit 1", "/nonexistent"] {
-            let failed = printed.by_command(line).await.unwrap_err();
+            let failed = printed.by_command(line, PAUSE).await.unwrap_err();
             assert_eq!(failed, CredentialError::Command, "{line}");
         }
     }
