@@ -1,10 +1,13 @@
 //! From flags to settings: what the caller asks for, and the defaults.
 
+use vmshim::spec::Isolation;
+
 use crate::args::SandboxOptions;
 use crate::environment;
 use crate::isolation;
 use crate::report::Failure;
 use crate::settings::Settings;
+use crate::volume::Volume;
 
 /// Enough for a package manager and a test suite; more with `--memory`.
 const MEMORY_MIB: u32 = 2048;
@@ -42,36 +45,54 @@ impl Settings {
     }
 
     /// The flags that ask for something else than what the sandbox was made with and keeps.
-    pub(crate) fn refused(&self, options: &SandboxOptions) -> Result<Vec<&'static str>, Failure> {
+    pub(crate) fn kept(&self, options: &SandboxOptions) -> Result<Kept, Failure> {
         let asked = Self::of(options)?;
-        let differs = [
-            (
-                "--disk",
-                options.disk.is_some() && asked.disk_gib != self.disk_gib,
-            ),
-            (
-                "--volume",
-                !options.volume.is_empty() && asked.volumes != self.volumes,
-            ),
-            (
-                "--hide",
-                !options.hide.is_empty() && asked.hide != self.hide,
-            ),
-            (
-                "--isolation",
-                options.isolation.is_some() && asked.isolation != self.isolation,
-            ),
-            (
+        let mut kept = Kept::default();
+        if options.disk.is_some() && asked.disk_gib != self.disk_gib {
+            kept.tell("--disk", false);
+        }
+        if !options.volume.is_empty() && asked.volumes != self.volumes {
+            let may_write = |asked: &Volume| {
+                let theirs = self.volumes.iter().find(|its| its.guest == asked.guest);
+                theirs.is_some_and(|its| asked.read_only && !its.read_only)
+            };
+            kept.tell("--volume", asked.volumes.iter().any(may_write));
+        }
+        if !options.hide.is_empty() && asked.hide != self.hide {
+            let shown = asked.hide.iter().any(|one| !self.hide.contains(one));
+            kept.tell("--hide", shown);
+        }
+        if options.isolation.is_some() && asked.isolation != self.isolation {
+            kept.tell("--isolation", asked.isolation == Isolation::MicroVm);
+        }
+        if options.credentials.is_some() && asked.credentials != self.credentials {
+            kept.tell(
                 "--credentials",
-                options.credentials.is_some() && asked.credentials != self.credentials,
-            ),
-            (
-                "--mount-docker-socket",
-                options.mount_docker_socket && !self.docker_socket,
-            ),
-        ];
-        let differs = differs.into_iter().filter(|(_, differs)| *differs);
-        Ok(differs.map(|(flag, _)| flag).collect())
+                asked.credentials.reach() < self.credentials.reach(),
+            );
+        }
+        if options.mount_docker_socket && !self.docker_socket {
+            kept.tell("--mount-docker-socket", false);
+        }
+        Ok(kept)
+    }
+}
+
+/// Flags that ask for something else than what a sandbox was made with and keeps.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// Those that would keep something from the agent: it must not be started without them.
+    pub(crate) tighter: Vec<&'static str>,
+    /// The others.
+    pub(crate) other: Vec<&'static str>,
+}
+
+impl Kept {
+    pub(crate) fn tell(&mut self, flag: &'static str, tighter: bool) {
+        match tighter {
+            true => self.tighter.push(flag),
+            false => self.other.push(flag),
+        }
     }
 }
 
@@ -100,32 +121,56 @@ mod tests {
 
     #[test]
     fn some_settings_change_and_others_stay() {
-        let made = Settings::of(&options(&["--hide", ".env", "-v", "/srv:/data"])).unwrap();
-        for (flags, changes, refused) in [
-            (&[][..], false, &[][..]),
-            (&["--memory", "4g"], true, &[]),
-            (&["--memory", "2g"], false, &[]),
-            (&["--publish", "8080:80"], true, &[]),
-            (&["--hide", ".env"], false, &[]),
-            (&["--hide", "*.key"], false, &["--hide"]),
-            (&["--volume", "/srv:/data"], false, &[]),
+        let flags = [
+            "--hide",
+            ".env",
+            "-v",
+            "/srv:/data",
+            "--isolation",
+            "container",
+        ];
+        let made = Settings::of(&options(&flags)).unwrap();
+        for (flags, changes, tighter, other) in [
+            (&[][..], false, &[][..], &[][..]),
+            (&["--memory", "4g"], true, &[], &[]),
+            (&["--memory", "2g"], false, &[], &[]),
+            (&["--publish", "8080:80"], true, &[], &[]),
+            (&["--hide", ".env"], false, &[], &[]),
+            (&["--hide", "*.key"], false, &["--hide"], &[]),
+            (
+                &["--hide", "*.key", "--hide", ".env"],
+                false,
+                &["--hide"],
+                &[],
+            ),
+            (&["--volume", "/srv:/data"], false, &[], &[]),
             (
                 &["--volume", "/srv:/data:ro", "--disk", "9g"],
                 false,
-                &["--disk", "--volume"],
+                &["--volume"],
+                &["--disk"],
             ),
-            (&["--credentials", "sandbox"], false, &[]),
-            (&["--credentials", "none"], false, &["--credentials"]),
+            (&["--volume", "/srv:/other:ro"], false, &[], &["--volume"]),
+            (&["--credentials", "sandbox"], false, &[], &[]),
+            (&["--credentials", "host"], false, &[], &["--credentials"]),
+            (&["--credentials", "none"], false, &["--credentials"], &[]),
+            (&["--isolation", "microvm"], false, &["--isolation"], &[]),
             (
                 &["--isolation", "container", "--mount-docker-socket"],
                 false,
-                &["--isolation", "--mount-docker-socket"],
+                &[],
+                &["--mount-docker-socket"],
             ),
-            (&["--env", "A=1"], false, &[]),
+            (&["--env", "A=1"], false, &[], &[]),
         ] {
             let options = options(flags);
             assert_eq!(made.clone().adapt(&options), changes, "{flags:?}");
-            assert_eq!(made.refused(&options).unwrap(), refused, "{flags:?}");
+            let kept = made.kept(&options).unwrap();
+            assert_eq!(
+                (&kept.tighter[..], &kept.other[..]),
+                (tighter, other),
+                "{flags:?}"
+            );
         }
     }
 }

@@ -18,6 +18,17 @@ pub(crate) enum Credentials {
     None,
 }
 
+impl Credentials {
+    /// How much of the caller's an agent can use: more, the higher.
+    pub(crate) fn reach(self) -> u8 {
+        match self {
+            Self::None => 0,
+            Self::Sandbox => 1,
+            Self::Host => 2,
+        }
+    }
+}
+
 /// The choices of `sandbox.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -112,7 +112,8 @@ Examples:
   sandbox run claude \"Fix the tests\"        the same, where no folder is called so
 
 Environment, volumes, hidden files and credentials are fixed when a sandbox is made; memory, \
-processors and ports change with the next start. On a sandbox that is there, -e holds for this run.")]
+processors and ports change with the next start. On a sandbox that is there, -e holds for this run, and what would keep \
+something from the agent that it has (--hide, --read-only, :ro, --credentials none, --isolation microvm) is an error.")]
 pub(crate) struct RunArgs {
     /// An agent, or the name of a sandbox to go back to
     #[arg(value_name = "AGENT|SANDBOX", default_value = "shell")]

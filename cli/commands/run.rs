@@ -14,6 +14,7 @@ use crate::report::{self, Failure, Outcome, USAGE};
 use crate::state::{Paths, Sandbox};
 use crate::template::Template;
 use crate::warnings;
+use crate::workspace::Workspace;
 
 pub(super) fn run(mut args: RunArgs) -> Outcome {
     let paths = Paths::from_env()?;
@@ -39,7 +40,7 @@ pub(super) fn run(mut args: RunArgs) -> Outcome {
 fn find_or_create(paths: &Paths, args: RunArgs, progress: &Progress) -> Result<Sandbox, Failure> {
     if !Agent::is_reserved(&args.subject) {
         let sandbox = existing(paths, &args)?;
-        return adapted(paths, sandbox, &args.options);
+        return adapted(paths, sandbox, &[], &args.options);
     }
     let wanted = Wanted {
         agent: Agent::find(&args.subject)?,
@@ -54,7 +55,7 @@ fn find_or_create(paths: &Paths, args: RunArgs, progress: &Progress) -> Result<S
             Err(failure) => made_for(paths, &wanted)?.ok_or(failure)?,
         },
     };
-    adapted(paths, found, &wanted.options)
+    adapted(paths, found, &wanted.folders()?, &wanted.options)
 }
 
 /// The sandbox that is there for this agent and these folders. One of the same name for another folder is none:
@@ -79,7 +80,7 @@ fn made_for(paths: &Paths, wanted: &Wanted) -> Result<Option<Sandbox>, Failure> 
 }
 
 /// Whether a sandbox is for these folders. Whether they can be written is the sandbox's to say.
-fn same_folders(sandbox: &Sandbox, folders: &[crate::workspace::Workspace]) -> bool {
+fn same_folders(sandbox: &Sandbox, folders: &[Workspace]) -> bool {
     let theirs = sandbox.record.workspaces.iter().map(|folder| &folder.path);
     theirs.eq(folders.iter().map(|folder| &folder.path))
 }
@@ -110,34 +111,41 @@ fn existing(paths: &Paths, args: &RunArgs) -> Result<Sandbox, Failure> {
     Ok(sandbox)
 }
 
-/// The sandbox with those of the flags that can change; the caller hears of the others.
+/// The sandbox with those of the flags that can change. The caller hears of the others, and nothing starts without one
+/// that would keep something from the agent.
 fn adapted(
     paths: &Paths,
     mut sandbox: Sandbox,
+    folders: &[Workspace],
     options: &SandboxOptions,
 ) -> Result<Sandbox, Failure> {
     let name = sandbox.record.name.clone();
-    let settings = &mut sandbox.record.settings;
-    let mut refused = settings.refused(options)?;
+    let mut kept = sandbox.record.settings.kept(options)?;
     if options.template.template.is_some() {
         let asked = Template::choose("", &options.template)?.name();
         if asked != sandbox.record.template {
-            refused.push("--template");
+            kept.tell("--template", false);
         }
     }
-    let is_writable = sandbox
-        .record
-        .workspaces
-        .first()
-        .is_some_and(|folder| !folder.read_only);
-    if options.read_only && is_writable {
-        refused.push("--read-only");
+    let theirs = &sandbox.record.workspaces;
+    if options.read_only && theirs.first().is_some_and(|folder| !folder.read_only) {
+        kept.tell("--read-only", true);
+    } else if (folders.iter().zip(theirs)).any(|(asked, its)| asked.read_only && !its.read_only) {
+        kept.tell(":ro", true);
     }
-    if !refused.is_empty() {
+    let help = format!("`sandbox rm {name}` first, or make another one with --name");
+    if !kept.tighter.is_empty() {
+        let flags = kept.tighter.join(", ");
+        return Err(Failure::new(format!(
+            "sandbox `{name}` was made without this {flags} and cannot be changed"
+        ))
+        .help(help)
+        .code(USAGE));
+    }
+    if !kept.other.is_empty() {
+        let flags = kept.other.join(", ");
         report::say(format_args!(
-            "warning: `{name}` keeps what it was made with: {} changes nothing\n\
-             help: `sandbox rm {name}` first, or make another one with --name",
-            refused.join(", ")
+            "warning: `{name}` keeps what it was made with: {flags} changes nothing\nhelp: {help}"
         ));
     }
     warnings::workspaces(&sandbox.record.workspaces);

@@ -134,6 +134,33 @@ fn a_record_of_the_first_layout_is_read() {
     assert_eq!(inspect(&home, "old")["hide"], json!([]));
 }
 
+/// A sandbox keeps what it was made with. Where a flag would keep something from the agent, going on without it would be
+/// worse than an error.
+#[test]
+fn nothing_starts_with_more_than_was_asked_for() {
+    let home = home();
+    let made = ["create", "-t", "./tiny.tar", "--isolation", "container"];
+    home.ok(&[
+        &made[..],
+        &["--name", "made", "-v", "/srv:/data", "shell", "."],
+    ]
+    .concat());
+    for (line, flag) in [
+        (&["--hide", ".env", "made"][..], "--hide"),
+        (&["--read-only", "made"], "--read-only"),
+        (&["--credentials", "none", "made"], "--credentials"),
+        (&["--isolation", "microvm", "made"], "--isolation"),
+        (&["-v", "/srv:/data:ro", "made"], "--volume"),
+        (&["--name", "made", "shell", ".:ro"], ":ro"),
+    ] {
+        let ran = home.run(&[&["run", "--detached"], line].concat());
+        assert_eq!(ran.code, 2, "{line:?}: {ran:?}");
+        let says = format!("sandbox `made` was made without this {flag} and cannot be changed");
+        assert!(ran.stderr.contains(&says), "{line:?}: {ran:?}");
+    }
+    assert!(home.ok(&["ls"]).contains("stopped"));
+}
+
 #[test]
 fn wrong_flags_are_told_and_leave_nothing_behind() {
     let home = home();
