@@ -89,7 +89,8 @@ Examples:
   sandbox network log --follow --host '*.example.com'      as it happens, in all sandboxes
   sandbox network log NAME --summary                       counted by host and rule
   sandbox network log NAME --har > requests.har            for a browser's network panel
-  sandbox network log --file proxy.jsonl --status 5xx      the log of `sandbox proxy --log`")]
+  sandbox network log --file proxy.jsonl --status 5xx      the log of `sandbox proxy --log`
+  sandbox network log NAME --verify                        whether a line was changed or removed")]
 pub(crate) struct NetworkLogArgs {
     /// Only these sandboxes [default: all]
     #[arg(value_name = "SANDBOX")]
@@ -112,6 +113,11 @@ pub(crate) struct NetworkLogArgs {
     /// Print an HTTP Archive (HAR 1.2)
     #[arg(long)]
     pub(crate) har: bool,
+    /// Say whether each line still follows from the one before it; exit 1 if one does not
+    #[arg(long, conflicts_with_all = [
+        "json", "limit", "follow", "summary", "har", "host", "verdict", "rule", "status", "method", "since",
+    ])]
+    pub(crate) verify: bool,
     /// Only these hosts: patterns as in a policy; may be repeated
     #[arg(long, value_name = "PATTERN")]
     pub(crate) host: Vec<String>,

@@ -4,6 +4,7 @@ mod filter;
 mod follow;
 mod har;
 mod totals;
+mod verify;
 
 use std::fs::File;
 use std::io::{self, BufReader};
@@ -30,6 +31,9 @@ struct Entries<'a> {
 pub(super) fn run(args: &NetworkLogArgs) -> Outcome {
     let filter = Filter::new(args)?;
     let logs = logs(args)?;
+    if args.verify {
+        return verify::run(args, &logs);
+    }
     // Opened before anything is read, so that no line falls between the two.
     let mut tails = args.follow.then(|| follow::Tails::at_end(&logs));
     let mut entries = Vec::new();

@@ -202,6 +202,74 @@ fn the_log_is_filtered_counted_exported_and_followed() {
     appliance.end();
 }
 
+/// `--verify` over the files of a rotated log: whole, and with a line changed, removed and cut off in the older one.
+#[test]
+fn a_log_that_was_tampered_with_does_not_verify() {
+    let home = Home::new();
+    policy(&home, origin());
+    let (appliance, proxy) = Appliance::start(home.proxy(&["--log", "proxy.jsonl"]));
+    let file = |name: &str| home.project().join(name);
+    for host in ["a.test", "b.test", "c.test"] {
+        assert_eq!(status(proxy, host), Some(403));
+    }
+    fs::rename(file("proxy.jsonl"), file("proxy.1")).unwrap();
+    // The proxy looks once a second whether its log is still there.
+    while !file("proxy.jsonl").exists() {
+        assert_eq!(status(proxy, "d.test"), Some(403));
+    }
+    appliance.end();
+    let old = fs::read_to_string(file("proxy.1")).unwrap();
+    let lines: Vec<&str> = old.lines().collect();
+    let new = fs::read_to_string(file("proxy.jsonl")).unwrap();
+    let last: serde_json::Value = serde_json::from_str(new.lines().last().unwrap()).unwrap();
+    let whole = lines.len() + new.lines().count();
+    let end = last["chain"].as_str().unwrap().to_owned();
+
+    let verified = |old: &str| {
+        fs::write(file("proxy.1"), old).unwrap();
+        let ran = home.run(&["network", "log", "--file", "proxy.jsonl", "--verify"]);
+        assert_eq!(ran.stdout.lines().count(), 1, "{ran:?}");
+        (ran.code, ran.stdout)
+    };
+    let number = lines
+        .iter()
+        .position(|line| line.contains("b.test"))
+        .unwrap();
+    let without: Vec<&str> = [&lines[..number], &lines[number + 1..]].concat();
+    let rows = [
+        (
+            old.clone(),
+            0,
+            format!("the chain holds over {whole} lines from 20"),
+        ),
+        (old.clone(), 0, format!("and ends in {end}")),
+        (
+            old.replace("b.test", "x.test"),
+            1,
+            format!("is broken: line {} of `proxy.1`", number + 1),
+        ),
+        (
+            without.join("\n") + "\n",
+            1,
+            format!("is broken: line {} of `proxy.1`", number + 1),
+        ),
+        (
+            lines[..lines.len() - 1].join("\n") + "\n",
+            1,
+            "is broken: line 1 of `proxy.jsonl`".to_owned(),
+        ),
+        // What was rotated away is not missed: the first line there is is taken as it is.
+        (String::new(), 0, format!("and ends in {end}")),
+    ];
+    for (old, code, says) in rows {
+        let (found, said) = verified(&old);
+        assert_eq!(found, code, "{said}");
+        assert!(said.contains(&says), "{said} does not say {says}");
+    }
+    let none = home.run(&["network", "log", "--file", "none.jsonl", "--verify"]);
+    assert_eq!((none.code, none.stdout.as_str()), (1, ""), "{none:?}");
+}
+
 /// A proxy that systemd (here: a shell) hands its socket to is replaced under load without a failed request.
 #[test]
 fn a_restart_drops_no_request() {

@@ -64,26 +64,37 @@ fn split(line: &[u8]) -> Option<(&[u8], &str)> {
     Some((text, str::from_utf8(hex).ok()?))
 }
 
-/// Checks the chain of a log. Returns how many lines hold, or the number of the first line that does not follow from
-/// the one before it. The first line is taken as it is: it follows from a file that was rotated away.
-pub fn verify(log: impl BufRead) -> io::Result<Result<usize, usize>> {
-    let mut last: Option<Chain> = None;
-    let mut count = 0;
-    for line in log.split(b'\n') {
-        let line = line?;
-        if line.is_empty() {
-            continue;
+/// Checks the chain over the files of a log, the oldest first. The first line of all is taken as it is: it follows from
+/// a file that was rotated away.
+#[derive(Debug, Default)]
+pub struct Verifier {
+    last: Option<Chain>,
+}
+
+impl Verifier {
+    /// Reads another file. Returns how many of its lines hold, or the number of the first that does not follow from the
+    /// one before it. A last line without its line feed is a write cut short, and left out.
+    pub fn read(&mut self, mut log: impl BufRead) -> io::Result<Result<usize, usize>> {
+        let mut line = Vec::new();
+        let mut count = 0;
+        while log.read_until(b'\n', &mut line)? > 0 && line.ends_with(b"\n") {
+            count += 1;
+            if !self.holds(&line) {
+                return Ok(Err(count));
+            }
+            line.clear();
         }
-        count += 1;
-        let Some((chain, text)) = Chain::of(&line).zip(split(&line).map(|(text, _)| text)) else {
-            return Ok(Err(count));
-        };
-        if last.is_some_and(|last| last.next(text) != chain) {
-            return Ok(Err(count));
-        }
-        last = Some(chain);
+        Ok(Ok(count))
     }
-    Ok(Ok(count))
+
+    fn holds(&mut self, line: &[u8]) -> bool {
+        let Some((text, chain)) = split(line).map(|(text, _)| text).zip(Chain::of(line)) else {
+            return false;
+        };
+        let follows = self.last.is_none_or(|last| last.next(text) == chain);
+        self.last = Some(chain);
+        follows
+    }
 }
 
 #[cfg(test)]
@@ -101,7 +112,7 @@ mod tests {
     }
 
     fn verdict(lines: &[String]) -> Result<usize, usize> {
-        verify(lines.concat().as_bytes()).unwrap()
+        Verifier::default().read(lines.concat().as_bytes()).unwrap()
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub struct Event {
     /// A sentence for people, where a word is not enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// Ties the line to all before it; set by the log. See [`super::verify`].
+    /// Ties the line to all before it; set by the log. See [`super::Verifier`].
     #[serde(default, skip_serializing)]
     pub chain: Option<String>,
 }

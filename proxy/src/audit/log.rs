@@ -321,6 +321,11 @@ mod tests {
             .collect()
     }
 
+    fn verified(path: &Path) -> Result<usize, usize> {
+        let log = fs::read(path).unwrap();
+        super::super::Verifier::default().read(&*log).unwrap()
+    }
+
     #[test]
     fn a_torn_line_is_cut_at_start() {
         let dir = tempfile::tempdir().unwrap();
@@ -336,7 +341,7 @@ mod tests {
                 .unwrap();
             open(&path, u64::MAX, 10).unwrap().write(&event("b"));
             assert_eq!(urls(&path), ["a", "b"]);
-            let chain = super::super::verify(&*fs::read(&path).unwrap()).unwrap();
+            let chain = verified(&path);
             assert_eq!(chain, Ok(2), "the chain goes on after a restart");
         }
     }
@@ -400,7 +405,7 @@ mod tests {
         assert_eq!((log.check(), log.trouble()), (Ok(()), None));
         assert_eq!((log.gap(), log.gap(), log.lost()), (Some(2), None, 2));
         assert_eq!(urls(&path), ["a", "b", "c", "d"]);
-        let chain = super::super::verify(&*fs::read(&path).unwrap()).unwrap();
+        let chain = verified(&path);
         assert_eq!(chain, Ok(4));
     }
 

@@ -6,7 +6,7 @@ mod log;
 mod read;
 mod text;
 
-pub use chain::verify;
+pub use chain::Verifier;
 pub use event::{Action, Carriage, Event, Kind, RuleRef, Stage};
 pub use read::{ReadError, read};
 

@@ -83,7 +83,10 @@ async fn full_for_a_while() {
     proxy::ca::ensure(&ca).unwrap();
 
     let log = fs::read(world.dir.path().join("network.jsonl")).unwrap();
-    assert!(audit::verify(&*log).unwrap().is_ok(), "the chain holds");
+    assert!(
+        audit::Verifier::default().read(&*log).unwrap().is_ok(),
+        "the chain holds"
+    );
     let events: Vec<_> = audit::read(&*log).map(Result::unwrap).collect();
     let answered = events
         .iter()

@@ -76,7 +76,8 @@ async fn a_proxy_killed_at_any_moment_loses_nothing() {
     guest.abort();
 
     let log = fs::read(dir.join("network.jsonl")).unwrap();
-    proxy::audit::verify(&*log)
+    proxy::audit::Verifier::default()
+        .read(&*log)
         .unwrap()
         .expect("the chain holds over every kill");
     let mut written = BTreeMap::<String, Vec<Option<u16>>>::new();
