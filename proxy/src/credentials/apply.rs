@@ -45,7 +45,12 @@ pub(crate) async fn apply(
             .map(Placement::name)
             .collect()
     };
-    let mut path = strip::query(&asked, &names(|place| matches!(place, Placement::Query(_))));
+    let queries = names(|place| matches!(place, Placement::Query(_)));
+    let path = strip::query(&asked, &queries);
+    let mut path = path.map_err(|error| Cause::Credential {
+        name: queries.join(", "),
+        error,
+    })?;
     let fields = names(|place| matches!(place, Placement::Form(_)));
     let mut form = match !fields.is_empty() && place::is_form(request.headers()) {
         true => Some(form(request, &fields).await?),

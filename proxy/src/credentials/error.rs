@@ -21,6 +21,8 @@ pub(crate) enum CredentialError {
     BadBytes,
     #[error("`{0}` is not a header name")]
     BadHeader(String),
+    #[error("the request's path and query have no space for it")]
+    NoSpace,
     #[error("the request has no form of at most 64 KiB to put it into")]
     NoForm,
     #[error("`{0}` is not a JSON object with `token_endpoint` and `refresh_token`")]

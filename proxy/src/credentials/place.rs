@@ -78,7 +78,7 @@ impl Parts<'_> {
             }
             Placement::Query(name) => {
                 let query = appended(self.path.query().unwrap_or_default(), &value.pair(name));
-                *self.path = strip::with_query(self.path, &query);
+                *self.path = strip::with_query(self.path, &query)?;
             }
             Placement::Form(name) => match &mut self.form {
                 None => return Ok(false),
@@ -213,6 +213,33 @@ mod tests {
                 set,
                 !matches!(credential.place, Placement::Form(_)) || form.is_some()
             );
+        }
+    }
+
+    /// A path that is too long with it is not replaced by another, which nobody judged.
+    #[test]
+    fn a_path_without_space_for_it_is_an_error() {
+        let credential = credential(Placement::Query("key".into()), None);
+        // Each `/` takes three bytes in a query; a path takes 65534 altogether.
+        let rows = [(16, true), (16 * 1024, false)];
+        for (length, fits) in rows {
+            let secret = Secret::new("/".repeat(length)).unwrap();
+            let value = Value::new(&credential, &secret);
+            let long = format!("/{}", "a".repeat(32 * 1024));
+            let mut path: PathAndQuery = long.parse().unwrap();
+            let set = Parts {
+                fields: &mut HeaderMap::new(),
+                path: &mut path,
+                form: None,
+            }
+            .set(&credential.place, &value);
+            assert!(path.path() == long, "{length}");
+            let expected = if fits {
+                Ok(true)
+            } else {
+                Err(CredentialError::NoSpace)
+            };
+            assert_eq!(set, expected, "{length}");
         }
     }
 }

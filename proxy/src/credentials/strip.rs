@@ -4,6 +4,8 @@ use http::header::{self, HeaderMap, HeaderName};
 use http::uri::PathAndQuery;
 use percent_encoding::percent_decode_str;
 
+use super::CredentialError;
+
 /// Headers that say who calls. A `Cookie` does as well.
 const HEADERS: [HeaderName; 12] = [
     header::AUTHORIZATION,
@@ -72,22 +74,25 @@ fn is_alike(one: &HeaderName, other: &HeaderName) -> bool {
 }
 
 /// `path` without parameters that say who calls, nor those in `also`.
-pub(super) fn query(path: &PathAndQuery, also: &[&str]) -> PathAndQuery {
+pub(super) fn query(path: &PathAndQuery, also: &[&str]) -> Result<PathAndQuery, CredentialError> {
     let Some(query) = path.query() else {
-        return path.clone();
+        return Ok(path.clone());
     };
     let kept = parameters(query, also);
     if kept.len() == query.len() {
-        return path.clone();
+        return Ok(path.clone());
     }
     with_query(path, &kept)
 }
 
-/// `path` with another query.
-pub(super) fn with_query(path: &PathAndQuery, query: &str) -> PathAndQuery {
+/// `path` with another query. Never another path: this one was judged.
+pub(super) fn with_query(
+    path: &PathAndQuery,
+    query: &str,
+) -> Result<PathAndQuery, CredentialError> {
     let separator = if query.is_empty() { "" } else { "?" };
     let text = format!("{}{separator}{query}", path.path());
-    PathAndQuery::try_from(text).unwrap_or(PathAndQuery::from_static("/"))
+    PathAndQuery::try_from(text).map_err(|_| CredentialError::NoSpace)
 }
 
 /// Pairs joined by `&`, without those that say who calls.
@@ -140,7 +145,8 @@ mod tests {
             ("/a?%zz=1&%=2", "/a?%zz=1&%=2"),
         ];
         for (path, expected) in rows {
-            assert_eq!(query(&path.parse().unwrap(), &["mine"]).as_str(), expected);
+            let stripped = query(&path.parse().unwrap(), &["mine"]).unwrap();
+            assert_eq!(stripped.as_str(), expected);
         }
     }
 }
