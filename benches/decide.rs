@@ -58,7 +58,7 @@ fn whole(criterion: &mut Criterion, policy: &Policy, names: &[String]) {
             let host = policy.admit_host(&target);
             let request = policy.admit_request(&target, "GET", "/repos/a/b?page=2");
             let addr = (
-                policy.admit_addr(&target, &host, addr, &local),
+                policy.admit_addr(&target, host, addr, &local),
                 policy.carriage(&target, addr),
             );
             Some(black_box((request, addr)))

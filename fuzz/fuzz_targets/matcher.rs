@@ -12,6 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 const LABELS: [&str; 5] = ["a", "b", "ab", "x-1", "xn--n3h"];
 const PORTS: [&str; 7] = ["22", "80", "443", "22-443", "80-443", "80-8080", "1-65535"];
+const METHODS: [&str; 2] = ["GET", "POST"];
 /// Where addresses mean something special.
 const PREFIXES: [&str; 12] = [
     "::",
@@ -82,10 +83,10 @@ fn net(u: &mut Unstructured<'_>) -> Result<String> {
     Ok(net.to_string())
 }
 
-fn list(
+fn list<T>(
     u: &mut Unstructured<'_>,
-    item: fn(&mut Unstructured<'_>) -> Result<String>,
-) -> Result<Vec<String>> {
+    item: fn(&mut Unstructured<'_>) -> Result<T>,
+) -> Result<Vec<T>> {
     (0..u.int_in_range(0..=6)?).map(|_| item(u)).collect()
 }
 
@@ -96,6 +97,7 @@ fn case(u: &mut Unstructured<'_>) -> Result<(Rules, Request)> {
         block: list(u, pattern)?,
         allow_cidr: list(u, net)?,
         block_cidr: list(u, net)?,
+        requests: list(u, |u| Ok((u.arbitrary()?, pattern(u)?, *u.choose(&METHODS)?)))?,
     };
     let host = host(u)?;
     let addr = match host.trim_matches(['[', ']']).parse() {
@@ -108,6 +110,7 @@ fn case(u: &mut Unstructured<'_>) -> Result<(Rules, Request)> {
         Vec::new()
     };
     let port = *u.choose(&[22, 80, 443, 8080])?;
+    let method = *u.choose(&METHODS)?;
     Ok((
         rules,
         Request {
@@ -115,6 +118,7 @@ fn case(u: &mut Unstructured<'_>) -> Result<(Rules, Request)> {
             port,
             addr,
             local,
+            method,
         },
     ))
 }
@@ -123,6 +127,10 @@ fuzz_target!(|data: &[u8]| {
     let Ok((rules, request)) = case(&mut Unstructured::new(data)) else {
         return;
     };
+    let requests = rules.requests.iter().map(|(allow, host, method)| {
+        let action = if *allow { "allow" } else { "block" };
+        serde_json::json!({"action": action, "host": host, "methods": [method]})
+    });
     let text = serde_json::json!({
         "policy": if rules.default_allow { "allow" } else { "deny" },
         "network": {
@@ -130,6 +138,7 @@ fuzz_target!(|data: &[u8]| {
             "blockedDomains": rules.block,
             "allowCIDR": rules.allow_cidr,
             "blockCIDR": rules.block_cidr,
+            "requests": requests.collect::<Vec<_>>(),
         },
     });
     let (document, _) =
@@ -139,7 +148,8 @@ fuzz_target!(|data: &[u8]| {
         Target::parse(&format!("{}:{}", request.host, request.port), None).expect("generated");
     let host = policy.admit_host(&target);
     let local = LocalAddrs::new(request.local.iter().copied());
-    let addr = policy.admit_addr(&target, &host, request.addr, &local);
+    let verdict = policy.admit_request(&target, request.method, "/");
+    let addr = policy.admit_addr(&target, verdict, request.addr, &local);
     let found = (host.action.is_allow(), addr.action.is_allow());
     assert_eq!(
         found,

@@ -111,7 +111,7 @@ fn whole(rng: &mut Rng, units: usize) {
         let host = policy.admit_host(&target);
         black_box(policy.admit_request(&target, "GET", "/a/b?c=d"));
         black_box((
-            policy.admit_addr(&target, &host, addr, &local),
+            policy.admit_addr(&target, host, addr, &local),
             policy.carriage(&target, addr),
         ));
     }

@@ -9,8 +9,8 @@ mod paths;
 mod requests;
 
 use crate::{
-    Action, Carriage, Effect, Host, HostVerdict, LocalAddrs, Origin, Policy, Reason, Rule, Target,
-    Tier,
+    Action, Carriage, Effect, Host, LocalAddrs, Origin, Policy, Reach, Reason, RequestVerdict,
+    Rule, Target,
 };
 use serde::Serialize;
 use std::{
@@ -115,20 +115,22 @@ pub fn differences(before: &Policy, after: &Policy) -> Vec<Difference> {
     let mut phases = HashSet::new();
     for host in hosts::classes(before, after, &addrs) {
         for asked in requests::of_host(&pair, &host) {
-            if !pair.requests(&asked, &mut found) {
+            let verdicts = pair.requests(&asked, &mut found);
+            if verdicts.iter().any(|verdict| !verdict.action.is_allow()) {
                 continue;
             }
             // Addresses do not depend on the name, only on how it was allowed.
-            if asked.target.host().is_addr() || phases.insert(pair.phase(&asked.target)) {
-                pair.addresses(&asked, &addrs, &mut found);
+            let phase = pair.phase(&asked.target, &verdicts);
+            if asked.target.host().is_addr() || phases.insert(phase) {
+                pair.addresses(&asked, &verdicts, &addrs, &mut found);
             }
         }
     }
     found.into_list()
 }
 
-/// How a target was allowed, as far as the rules about addresses care.
-type Phase = [(bool, bool, bool, bool); 2];
+/// How a request was allowed, as far as the rules about addresses care.
+type Phase = [(Reach, bool, bool); 2];
 
 struct Pair<'p> {
     before: &'p Policy,
@@ -140,12 +142,12 @@ impl<'p> Pair<'p> {
         [self.before, self.after]
     }
 
-    /// Compares the verdicts on a request. True if both allow it.
-    fn requests(&self, asked: &Asked, found: &mut Found) -> bool {
-        let verdicts = self.both().map(|policy| {
-            let verdict = policy.admit_request(&asked.target, &asked.method, &asked.path);
-            (verdict.action, verdict.reason)
-        });
+    /// Compares the verdicts on a request, and hands them out.
+    fn requests(&self, asked: &Asked, found: &mut Found) -> [RequestVerdict; 2] {
+        let judged = self
+            .both()
+            .map(|policy| policy.admit_request(&asked.target, &asked.method, &asked.path));
+        let verdicts = judged.map(|verdict| (verdict.action, verdict.reason));
         let [before, after] = verdicts;
         if before.0 != after.0 {
             let reasons = [before.1, after.1];
@@ -153,11 +155,10 @@ impl<'p> Pair<'p> {
             let change = change(before.0);
             found.add(change, asked, None, causes, || self.answers(verdicts));
         }
-        let allowed = before.0.is_allow() && after.0.is_allow();
-        if allowed {
+        if before.0.is_allow() && after.0.is_allow() {
             self.terms(asked, verdicts, found);
         }
-        allowed
+        judged
     }
 
     /// What decided, without the address: witnesses with one cause are alike.
@@ -195,17 +196,23 @@ impl<'p> Pair<'p> {
         }
     }
 
-    fn phase(&self, target: &Target) -> Phase {
-        self.both().map(|policy| {
-            let host = policy.admit_host(target);
-            let names_port = host.tier == Some(Tier::ExactPort);
+    fn phase(&self, target: &Target, [before, after]: &[RequestVerdict; 2]) -> Phase {
+        let phase = |policy: &Policy, verdict: &RequestVerdict| {
+            let by_request = policy.admit_host(target).by_request;
             let tunnelled = matches!(policy.host_carriage(target), Some(Carriage::Tunnel(_)));
-            (host.is_explicit(), names_port, host.by_request, tunnelled)
-        })
+            (verdict.reach, by_request, tunnelled)
+        };
+        [phase(self.before, before), phase(self.after, after)]
     }
 
     /// Compares what becomes of a request at each class of addresses.
-    fn addresses(&self, asked: &Asked, addrs: &[IpAddr], found: &mut Found) {
+    fn addresses(
+        &self,
+        asked: &Asked,
+        verdicts: &[RequestVerdict; 2],
+        addrs: &[IpAddr],
+        found: &mut Found,
+    ) {
         let own = match asked.target.host() {
             Host::Addr(addr) => Some(*addr),
             Host::Name(_) => None,
@@ -214,24 +221,23 @@ impl<'p> Pair<'p> {
             Some(addr) => std::slice::from_ref(addr),
             None => addrs,
         };
-        let hosts = self.both().map(|policy| policy.admit_host(&asked.target));
         for addr in each {
-            self.address(asked, &hosts, *addr, own.is_none(), found);
+            self.address(asked, verdicts, *addr, own.is_none(), found);
         }
     }
 
     fn address(
         &self,
         asked: &Asked,
-        [first, second]: &[HostVerdict; 2],
+        [first, second]: &[RequestVerdict; 2],
         addr: IpAddr,
         resolved: bool,
         found: &mut Found,
     ) {
         let target = &asked.target;
         let local = LocalAddrs::default();
-        let before = self.before.admit_addr(target, first, addr, &local);
-        let after = self.after.admit_addr(target, second, addr, &local);
+        let before = self.before.admit_addr(target, *first, addr, &local);
+        let after = self.after.admit_addr(target, *second, addr, &local);
         let shown = resolved.then_some(addr);
         let verdicts = [before, after].map(|verdict| (verdict.action, verdict.reason));
         if before.action != after.action {

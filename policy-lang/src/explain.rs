@@ -4,7 +4,7 @@ mod show;
 
 use crate::{
     Action, Carriage, Effect, Host, HostVerdict, Injection, LocalAddrs, Policy, Reason,
-    RequestPath, RuleId, Target, embedded::judged,
+    RequestPath, RequestVerdict, RuleId, Target, embedded::judged,
 };
 use serde::Serialize;
 use std::net::IpAddr;
@@ -26,7 +26,8 @@ pub struct Explanation {
     pub because: String,
     /// Every host rule about this target or a near relation, most specific first.
     pub candidates: Vec<Candidate>,
-    /// One entry for each address, in the order given.
+    /// One entry for each address, in the order given: what becomes of the request there, if one was asked about and
+    /// is allowed, and of some request otherwise.
     pub addresses: Vec<AddrExplanation>,
     /// The request, if one was asked about.
     pub request: Option<RequestExplanation>,
@@ -158,7 +159,10 @@ impl Policy {
     ) -> Explanation {
         let verdict = self.admit_request(target, method, path);
         let canonical = RequestPath::parse(path).ok();
-        let mut explanation = self.explain(target, addrs, local);
+        let mut explanation = match verdict.action {
+            Action::Allow => self.explain_as(target, verdict, addrs, local),
+            Action::Deny => self.explain(target, addrs, local),
+        };
         if !verdict.action.is_allow() {
             explanation.action = Action::Deny;
         }
@@ -192,10 +196,21 @@ impl Policy {
 
     /// Asks [`Policy::admit_host`], [`Policy::admit_addr`] and [`Policy::carriage`], and tells what they looked at.
     pub fn explain(&self, target: &Target, addrs: &[IpAddr], local: &LocalAddrs) -> Explanation {
+        self.explain_as(target, self.admit_host(target).into(), addrs, local)
+    }
+
+    /// The same, with addresses for what `verdict` is about.
+    fn explain_as(
+        &self,
+        target: &Target,
+        verdict: RequestVerdict,
+        addrs: &[IpAddr],
+        local: &LocalAddrs,
+    ) -> Explanation {
         let host = self.admit_host(target);
         let addresses: Vec<_> = addrs
             .iter()
-            .map(|addr| self.explain_addr(target, &host, *addr, local))
+            .map(|addr| self.explain_addr(target, verdict, *addr, local))
             .collect();
         let reachable = addresses.is_empty() || addresses.iter().any(|a| a.action.is_allow());
         Explanation {
@@ -277,11 +292,11 @@ impl Policy {
     fn explain_addr(
         &self,
         target: &Target,
-        host: &HostVerdict,
+        asked: RequestVerdict,
         addr: IpAddr,
         local: &LocalAddrs,
     ) -> AddrExplanation {
-        let verdict = self.admit_addr(target, host, addr, local);
+        let verdict = self.admit_addr(target, asked, addr, local);
         let winner = match verdict.reason {
             Reason::Net { rule, .. } | Reason::Lifted(rule) => Some(rule),
             _ => None,

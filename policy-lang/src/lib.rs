@@ -3,8 +3,9 @@
 //! A request becomes one canonical [`Target`]. A [`Policy`], compiled once from a [`config::Document`],
 //! answers three questions about it, in this order, and every answer names its cause:
 //!
-//! 1. [`Policy::admit_host`]: may this host and port be asked for at all? Asked before any name is resolved.
-//! 2. [`Policy::admit_addr`]: may the connection go to this address, which the name resolved to?
+//! 1. [`Policy::admit_host`], and [`Policy::admit_request`] for each request: may it be asked for at all? Asked before
+//!    any name is resolved.
+//! 2. [`Policy::admit_addr`]: may what was allowed go to this address, which the name resolved to?
 //! 3. [`Policy::carriage`]: is the traffic intercepted, or tunnelled unread?
 //!
 //! [`Policy::explain`] asks the same three functions and tells how they came to their answers.
@@ -69,5 +70,7 @@ pub use saved::{ListStore, ReadAt, SavedList, Stamp, WriteImage};
 pub use snippet::Snippet;
 pub use suffix::{is_public_suffix, registered_domain};
 pub use target::{Target, TargetError};
-pub use verdict::{Action, AddrVerdict, Carriage, HostVerdict, Reason, RequestVerdict, Tier};
+pub use verdict::{
+    Action, AddrVerdict, Carriage, HostVerdict, Reach, Reason, RequestVerdict, Tier,
+};
 pub use warning::{VainLift, Warning, WarningKind};

@@ -97,7 +97,7 @@ mod tests {
             let target = Target::parse(asked, None).unwrap();
             let host = policy.admit_host(&target);
             assert!(host.action.is_allow(), "{asked}");
-            let verdict = policy.admit_addr(&target, &host, addr.parse().unwrap(), &local);
+            let verdict = policy.admit_addr(&target, host, addr.parse().unwrap(), &local);
             assert_eq!(
                 verdict.reason,
                 Reason::OwnListener(listener),

@@ -5,8 +5,8 @@ mod words;
 
 use crate::{
     Action, AddrVerdict, Allowance, Budget, Carriage, Effect, Expectation, Host, HostPattern,
-    HostVerdict, Injection, Limit, LocalAddrs, Net, Origin, Reason, RequestPath, RequestPattern,
-    RequestVerdict, Rule, RuleId, Target, Tier,
+    HostVerdict, Injection, Limit, LocalAddrs, Net, Origin, Reach, Reason, RequestPath,
+    RequestPattern, RequestVerdict, Rule, RuleId, Target,
     embedded::judged,
     language::NetDefault,
     matcher::{Author, Decided, HostTable, NetRule, NetTable, View},
@@ -136,10 +136,7 @@ impl Policy {
         judged(addr)
             .skip(1)
             .map(|inner| self.decide_host(&Host::Addr(inner), target))
-            .find(|verdict| {
-                !verdict.action.is_allow()
-                    && matches!(verdict.tier, Some(Tier::ExactPort | Tier::Exact))
-            })
+            .find(|verdict| !verdict.action.is_allow() && verdict.reach().is_explicit())
     }
 
     /// May a request with this method and target in origin form (path and query) be sent to `target`?
@@ -148,23 +145,22 @@ impl Policy {
     /// requests the answer is that of [`Policy::admit_host`], whatever the path.
     pub fn admit_request(&self, target: &Target, method: &str, path: &str) -> RequestVerdict {
         let host = self.admit_host(target);
-        let as_host = RequestVerdict {
-            action: host.action,
-            reason: host.reason,
-        };
         if !host.action.is_allow() || !host.by_request {
-            return as_host;
+            return host.into();
         }
         let Ok(path) = RequestPath::parse(path) else {
             return RequestVerdict {
                 action: Action::Deny,
                 reason: Reason::OddPath,
+                reach: Reach::Open,
             };
         };
         let (plain, pattern) = self.decide_request(target, method, path.as_str());
         match path.other_reading() {
             Some(other) if plain.action.is_allow() && !spells_out(pattern, path.as_str()) => {
-                self.decide_request(target, method, other).0
+                let (other, _) = self.decide_request(target, method, other);
+                // Nobody knows by which of the two it is served.
+                other.within(plain.reach)
             }
             _ => plain,
         }
@@ -184,16 +180,23 @@ impl Policy {
             Some(slot) => (slot.action, Reason::Rule(slot.rule)),
             None => (self.default, Reason::Default),
         };
-        let pattern = slot.and_then(|slot| slot.request);
-        (RequestVerdict { action, reason }, pattern)
+        let verdict = RequestVerdict {
+            action,
+            reason,
+            reach: Reach::of(slot.map(|slot| slot.tier)),
+        };
+        (verdict, slot.and_then(|slot| slot.request))
     }
 
-    /// May the connection that `host` admitted go to `addr`, which the target's name resolved to (or which
-    /// is the target's literal)?
+    /// May what `verdict` allowed go to `addr`, which the target's name resolved to (or which is the target's
+    /// literal)?
+    ///
+    /// A request is held to the verdict on itself: another rule may open addresses for other requests to its host.
+    /// Only where there is none, as for a tunnel that nobody reads, is it the verdict on the host.
     pub fn admit_addr(
         &self,
         target: &Target,
-        host: &HostVerdict,
+        verdict: impl Into<RequestVerdict>,
         addr: IpAddr,
         local: &LocalAddrs,
     ) -> AddrVerdict {
@@ -205,14 +208,15 @@ impl Policy {
             action: Action::Allow,
             reason,
         };
-        if !host.action.is_allow() {
-            return deny(host.reason);
+        let verdict = verdict.into();
+        if !verdict.action.is_allow() {
+            return deny(verdict.reason);
         }
-        if let Some(reason) = guarded(target, host, addr, local) {
+        if let Some(reason) = guarded(target, verdict.reach, addr, local) {
             return deny(reason);
         }
-        match host.reason.rule() {
-            Some(rule) if host.is_explicit() => allow(Reason::Explicit(rule)),
+        match verdict.reason.rule() {
+            Some(rule) if verdict.reach.is_explicit() => allow(Reason::Explicit(rule)),
             _ => match self.decide_nets(addr) {
                 Err(reason) => deny(reason),
                 Ok(reason) => allow(reason),
@@ -416,24 +420,18 @@ fn spells_out(pattern: Option<&RequestPattern>, path: &str) -> bool {
 }
 
 /// Addresses that no CIDR rule opens.
-fn guarded(
-    target: &Target,
-    host: &HostVerdict,
-    addr: IpAddr,
-    local: &LocalAddrs,
-) -> Option<Reason> {
+fn guarded(target: &Target, reach: Reach, addr: IpAddr, local: &LocalAddrs) -> Option<Reason> {
     let own = judged(addr).find_map(|judged| local.listener_at(judged, target.port()));
     if let Some(listener) = own {
         return Some(Reason::OwnListener(listener));
     }
     let literal = *target.host() == Host::Addr(addr.to_canonical());
-    if !(literal && host.is_explicit())
+    if !(literal && reach.is_explicit())
         && let Some(judged) = judged(addr).find(|judged| special::is_metadata(*judged))
     {
         return Some(Reason::Metadata { judged });
     }
-    let names_port = host.action.is_allow() && host.tier == Some(Tier::ExactPort);
-    if names_port {
+    if reach == Reach::ThisMachine {
         return None;
     }
     judged(addr)

@@ -21,23 +21,16 @@ impl Policy {
     /// it went to.
     pub fn replay(&self, record: &Record, local: &LocalAddrs) -> (Action, Reason) {
         let target = &record.target;
-        let host = self.admit_host(target);
-        let (action, reason) = match &record.request {
-            Some((method, path)) => {
-                let verdict = self.admit_request(target, method, path);
-                (verdict.action, verdict.reason)
-            }
-            None => (host.action, host.reason),
+        let asked = match &record.request {
+            Some((method, path)) => self.admit_request(target, method, path),
+            None => self.admit_host(target).into(),
         };
-        match record.address {
-            Some(addr) if action.is_allow() => {
-                let verdict = self.admit_addr(target, &host, addr, local);
-                match verdict.action {
-                    Action::Allow => (action, reason),
-                    Action::Deny => (verdict.action, verdict.reason),
-                }
-            }
-            _ => (action, reason),
+        let leads = record
+            .address
+            .map(|addr| self.admit_addr(target, asked, addr, local));
+        match leads {
+            Some(refused) if !refused.action.is_allow() => (refused.action, refused.reason),
+            _ => (asked.action, asked.reason),
         }
     }
 }

@@ -63,9 +63,36 @@ pub struct HostVerdict {
 }
 
 impl HostVerdict {
+    /// Which addresses the rule that decided opens. Where `by_request`, that is what some request may reach;
+    /// each is held to the rule that allowed it.
+    pub fn reach(&self) -> Reach {
+        Reach::of(self.tier)
+    }
+}
+
+/// Which addresses a rule that allows a target opens; the wider is the greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reach {
+    /// A wildcard, `*` or the default: what the rules about networks leave open.
+    Open,
+    /// An exact host: also what rules about networks block.
+    Blocked,
+    /// An exact host and port: also this machine.
+    ThisMachine,
+}
+
+impl Reach {
+    pub(crate) fn of(tier: Option<Tier>) -> Self {
+        match tier {
+            Some(Tier::ExactPort) => Self::ThisMachine,
+            Some(Tier::Exact) => Self::Blocked,
+            Some(Tier::Wildcard | Tier::Any) | None => Self::Open,
+        }
+    }
+
     /// Whether an exact rule (tier 1 or 2) allowed the target. Such a target skips the CIDR rules.
-    pub fn is_explicit(&self) -> bool {
-        self.action.is_allow() && matches!(self.tier, Some(Tier::ExactPort | Tier::Exact))
+    pub fn is_explicit(self) -> bool {
+        self >= Self::Blocked
     }
 }
 
@@ -87,6 +114,29 @@ pub struct RequestVerdict {
     pub action: Action,
     /// Its cause.
     pub reason: Reason,
+    /// Which addresses the rule that allowed it opens, which may be fewer than another rule about the host does.
+    pub reach: Reach,
+}
+
+impl RequestVerdict {
+    /// The same for addresses within `reach` only.
+    pub fn within(self, reach: Reach) -> Self {
+        Self {
+            reach: self.reach.min(reach),
+            ..self
+        }
+    }
+}
+
+/// For what is asked for without a request: a tunnel that nobody reads.
+impl From<HostVerdict> for RequestVerdict {
+    fn from(host: HostVerdict) -> Self {
+        Self {
+            action: host.action,
+            reason: host.reason,
+            reach: host.reach(),
+        }
+    }
 }
 
 /// How admitted HTTPS is carried.

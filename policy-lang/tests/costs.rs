@@ -137,7 +137,7 @@ fn decide_without_allocating(policy: &Policy, names: &[String]) {
     {
         let host = policy.admit_host(target);
         denied += usize::from(!host.action.is_allow());
-        black_box(policy.admit_addr(target, &host, addr, &local));
+        black_box(policy.admit_addr(target, host, addr, &local));
         black_box(policy.carriage(target, addr));
         black_box(policy.admit_request(target, "GET", "/"));
     }

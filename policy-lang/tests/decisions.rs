@@ -194,7 +194,7 @@ fn decide(policy: &Policy, target: &Target, addrs: &[IpAddr], local: &LocalAddrs
     if !host.action.is_allow() {
         return denied(policy, Stage::Host, host.reason);
     }
-    let judge = |addr: &IpAddr| policy.admit_addr(target, &host, *addr, local);
+    let judge = |addr: &IpAddr| policy.admit_addr(target, host, *addr, local);
     let admitted: Vec<_> = addrs
         .iter()
         .filter(|addr| judge(addr).action.is_allow())

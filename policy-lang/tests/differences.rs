@@ -98,12 +98,19 @@ fn witnesses_show_what_changed() {
         (
             "default allow\nallow a.test GET /z\nblock a.test GET /a/b",
             "default allow\nallow a.test GET /z\nblock a.test GET /a/b\nallow a.test GET /a;v/*",
-            &["newly allowed: GET https://a.test/a;v/b"],
+            &[
+                "newly allowed: GET https://a.test/a;v/b",
+                // The exact rule opens private networks to what it allows; the default did not.
+                "newly allowed: GET https://a.test/a;v/x at 10.0.0.1",
+            ],
         ),
         (
             "default allow\nallow a.test GET /z\nblock a.test GET /a/b/c",
             "default allow\nallow a.test GET /z\nblock a.test GET /a/b/c\nallow a.test GET /a%2Fb/*",
-            &["newly allowed: GET https://a.test/a%2Fb/c"],
+            &[
+                "newly allowed: GET https://a.test/a%2Fb/c",
+                "newly allowed: GET https://a.test/a%2Fb/x at 10.0.0.1",
+            ],
         ),
         // Teredo, ISATAP, NAT64, 6to4: the address inside is judged, too.
         (
@@ -232,9 +239,8 @@ fn asked(rng: &mut Rng) -> Asked {
 /// All that may be seen of a policy's answer.
 fn answer(policy: &Policy, asked: &Asked) -> (bool, bool, bool) {
     let request = policy.admit_request(&asked.target, asked.method, asked.path);
-    let host = policy.admit_host(&asked.target);
     let local = LocalAddrs::default();
-    let addr = policy.admit_addr(&asked.target, &host, asked.addr, &local);
+    let addr = policy.admit_addr(&asked.target, request, asked.addr, &local);
     let allowed = request.action.is_allow() && addr.action.is_allow();
     let read = policy.carriage(&asked.target, asked.addr) == policy_lang::Carriage::Intercept;
     (request.action.is_allow(), allowed, !allowed || read)

@@ -76,6 +76,7 @@ const ADDRS: [&str; 34] = [
 ];
 
 const PORTS: [u16; 4] = [22, 80, 443, 8080];
+const METHODS: [&str; 2] = ["GET", "POST"];
 
 struct Maker(Rng);
 
@@ -125,7 +126,7 @@ impl Maker {
         }
     }
 
-    fn list(&mut self, most: usize, item: impl Fn(&mut Self) -> String) -> Vec<String> {
+    fn list<T>(&mut self, most: usize, item: impl Fn(&mut Self) -> T) -> Vec<T> {
         (0..self.0.usize(..=most)).map(|_| item(self)).collect()
     }
 
@@ -137,6 +138,10 @@ impl Maker {
             block: self.list(8, Self::pattern),
             allow_cidr: self.list(3, net),
             block_cidr: self.list(5, net),
+            requests: self.list(4, |maker| {
+                let method = *maker.pick(&METHODS);
+                (maker.0.bool(), maker.pattern(), method)
+            }),
         }
     }
 
@@ -147,6 +152,7 @@ impl Maker {
             addr: own.unwrap_or_else(|_| self.addr()),
             host,
             port: *self.pick(&PORTS),
+            method: *self.pick(&METHODS),
             local: if self.0.bool() {
                 vec!["192.0.2.10".parse().unwrap()]
             } else {
@@ -172,17 +178,27 @@ fn compile(rules: &Rules) -> Policy {
             "blockedDomains": rules.block,
             "allowCIDR": rules.allow_cidr,
             "blockCIDR": rules.block_cidr,
+            "requests": requests(rules),
         },
     });
     let (document, _) = Document::parse(&text.to_string(), "test").unwrap();
     document.compile().unwrap().0
 }
 
+fn requests(rules: &Rules) -> Vec<serde_json::Value> {
+    let each = rules.requests.iter().map(|(allow, host, method)| {
+        let action = if *allow { "allow" } else { "block" };
+        serde_json::json!({"action": action, "host": host, "methods": [method]})
+    });
+    each.collect()
+}
+
 fn engine(policy: &Policy, request: &Request, spelled: &str) -> (bool, bool) {
     let target = Target::parse(&format!("{spelled}:{}", request.port), None).unwrap();
     let host = policy.admit_host(&target);
+    let verdict = policy.admit_request(&target, request.method, "/");
     let local = LocalAddrs::new(request.local.iter().copied());
-    let addr = policy.admit_addr(&target, &host, request.addr, &local);
+    let addr = policy.admit_addr(&target, verdict, request.addr, &local);
     (host.action.is_allow(), addr.action.is_allow())
 }
 
@@ -255,6 +271,10 @@ fn listed_names_are_rules_like_others() {
         for (verb, nets) in [("allow", &rules.allow_cidr), ("block", &rules.block_cidr)] {
             text.extend(nets.iter().map(|net| format!("{verb} net {net}\n")));
         }
+        for (allow, host, method) in &rules.requests {
+            let verb = if *allow { "allow" } else { "block" };
+            text += &format!("{verb} {host} {method}\n");
+        }
         let mut load = |_, name: &str, _: &str| {
             let text = lists[usize::from(name == "b")].clone();
             let name = name.into();
@@ -284,7 +304,7 @@ fn names_its_rule(policy: &Policy, request: &Request) {
         return;
     };
     let rule = policy.rule_at(id).unwrap();
-    let Effect::Host(action, pattern) = &rule.effect else {
+    let (Effect::Host(action, pattern) | Effect::Request(action, pattern, _)) = &rule.effect else {
         panic!("{rule} decided about {target}");
     };
     assert_eq!(*action, verdict.action, "{rule} about {target}");
@@ -318,6 +338,7 @@ fn the_order_of_rules_never_matters() {
         ] {
             maker.0.shuffle(list);
         }
+        maker.0.shuffle(&mut shuffled.requests);
         let other = compile(&shuffled);
         assert_eq!(policy.digest(), other.digest());
         for _ in 0..REQUESTS_PER_POLICY {
@@ -389,7 +410,8 @@ fn an_explanation_says_what_the_data_path_decides() {
             let target =
                 Target::parse(&format!("{}:{}", request.host, request.port), None).unwrap();
             let local = LocalAddrs::new(request.local.iter().copied());
-            let explained = policy.explain(&target, &[request.addr], &local);
+            let asked = (request.method, "/");
+            let explained = policy.explain_request(&target, asked, &[request.addr], &local);
             let (host, addr) = engine(policy, &request, &request.host);
             assert_eq!(explained.host == Action::Allow, host, "{explained}");
             assert_eq!(explained.action == Action::Allow, addr, "{explained}");

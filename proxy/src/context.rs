@@ -85,18 +85,19 @@ impl Context {
     pub(crate) fn stop(&self) {
         self.draining.cancel();
         self.stopped.cancel();
-        self.pool.sweep(|_| false);
+        self.pool.sweep(|_, _| false);
     }
 
     /// Lets go of what the policy now in force would not grant.
     pub(crate) fn sweep(&self) {
-        self.pool.sweep(|permit| self.gate.stands(permit, false));
+        self.pool
+            .sweep(|key, permit| self.gate.carries(permit, key.reach));
     }
 
     /// Lets go of connections to origins that only wait.
     pub(crate) fn make_room(&self, room: Room) {
         if room != Room::Ample {
-            self.pool.sweep(|_| false);
+            self.pool.sweep(|_, _| false);
         }
     }
 

@@ -240,6 +240,7 @@ async fn exchange(
     };
     let key = Key {
         target: asked.target.clone(),
+        reach: route.reach,
         tls: asked.tls,
         protocol,
         identity: scrub.as_ref().and_then(|scrub| scrub.identity()),

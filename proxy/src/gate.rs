@@ -2,15 +2,16 @@
 
 mod permit;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::Method;
-use http::uri::PathAndQuery;
 use lru::LruCache;
-use policy_lang::{Action, Carriage, Effect, Host, HostVerdict, Origin, Policy, Reason, Target};
+use policy_lang::{
+    Action, Carriage, Effect, Host, HostVerdict, Origin, Policy, Reach, Reason, RequestVerdict,
+    Target,
+};
 
 use crate::audit::RuleRef;
 use crate::budgets::Budgets;
@@ -43,8 +44,8 @@ pub(crate) struct Route {
     pub(crate) permits: Vec<Permit>,
     /// True if the policy says to pass bytes on unread.
     pub(crate) bypass: bool,
-    /// True if an exact rule allows the target, which no CIDR rule is then about.
-    pub(crate) explicit: bool,
+    /// Which addresses the rule opens for which they were judged.
+    pub(crate) reach: Reach,
     pub(crate) verdict: Arc<Ruling>,
     reason: Reason,
     /// Addresses that were dropped, each with its reason.
@@ -98,7 +99,7 @@ pub(crate) struct Gate {
     resolve: Resolve,
     budgets: Arc<Budgets>,
     parents: Parents,
-    routes: Mutex<LruCache<Target, Kept>>,
+    routes: Mutex<LruCache<(Target, Reach), Kept>>,
 }
 
 struct Kept {
@@ -135,63 +136,73 @@ impl Gate {
         method: &str,
         path: &str,
     ) -> Result<(Arc<Route>, Option<Arc<Ruling>>), Refusal> {
-        loop {
-            let snapshot = Arc::clone(&self.live.snapshot());
-            let verdict = snapshot.policy.admit_request(target, method, path);
-            if !verdict.action.is_allow() {
-                return Err(Refusal::Host(refusal(&snapshot, target, verdict.reason)));
-            }
-            let route = self.admit(target).await?;
-            // A request is judged by one policy, not by the host of one and the path of another.
-            if route.verdict.generation == snapshot.generation {
-                let own = verdict.reason != route.reason;
-                return Ok((route, own.then(|| ruling(&snapshot, verdict.reason))));
-            }
+        // A request is judged by one policy, not by the host of one and the path of another.
+        let snapshot = Arc::clone(&self.live.snapshot());
+        let verdict = snapshot.policy.admit_request(target, method, path);
+        if !verdict.action.is_allow() {
+            return Err(Refusal::Host(refusal(&snapshot, target, verdict.reason)));
         }
+        let route = self.route(&snapshot, target, verdict).await?;
+        let own = verdict.reason != route.reason;
+        Ok((route, own.then(|| ruling(&snapshot, verdict.reason))))
     }
 
-    /// Judges host and port, asks for addresses only if they pass, and judges every address.
-    ///
-    /// COST: for a target seen under this policy within its time to live, one lookup in a table.
+    /// Judges host and port, for a tunnel: asks for addresses only if they pass, and judges every address. Where the
+    /// tunnel is read, each request in it is judged on its own, and so are its addresses.
     pub(crate) async fn admit(&self, target: &Target) -> Result<Arc<Route>, Refusal> {
-        let snapshot = self.live.snapshot();
-        if let Some(route) = self.kept(target, snapshot.generation) {
-            return Ok(route);
-        }
-        // COST: boxed, so that the many requests to a kept route do not carry the state of a lookup.
-        Box::pin(self.admit_anew(Arc::clone(&snapshot), target)).await
-    }
-
-    async fn admit_anew(
-        &self,
-        snapshot: Arc<Snapshot>,
-        target: &Target,
-    ) -> Result<Arc<Route>, Refusal> {
-        let reading = self.local.reading();
+        let snapshot = Arc::clone(&self.live.snapshot());
         let host = snapshot.policy.admit_host(target);
         if !host.action.is_allow() {
             return Err(Refusal::Host(refusal(&snapshot, target, host.reason)));
         }
+        self.route(&snapshot, target, host.into()).await
+    }
+
+    /// Where what `verdict` allows may go.
+    ///
+    /// COST: for a target seen under this policy within its time to live, one lookup in a table.
+    async fn route(
+        &self,
+        snapshot: &Snapshot,
+        target: &Target,
+        verdict: RequestVerdict,
+    ) -> Result<Arc<Route>, Refusal> {
+        if let Some(route) = self.kept(target, verdict.reach, snapshot.generation) {
+            return Ok(route);
+        }
+        // COST: boxed, so that the many requests to a kept route do not carry the state of a lookup.
+        Box::pin(self.route_anew(snapshot, target, verdict)).await
+    }
+
+    async fn route_anew(
+        &self,
+        snapshot: &Snapshot,
+        target: &Target,
+        verdict: RequestVerdict,
+    ) -> Result<Arc<Route>, Refusal> {
+        let reading = self.local.reading();
+        let host = snapshot.policy.admit_host(target);
         // Before it is resolved: the question itself tells the name to whoever answers it.
         let counted = self.budgets.name(&snapshot.policy, target);
         counted.map_err(|Spent { rule, wait }| Refusal::Names {
             rule,
             wait,
-            ruling: ruling(&snapshot, host.reason),
+            ruling: ruling(snapshot, host.reason),
         })?;
         let (addresses, until) = match target.host() {
             Host::Addr(address) => (vec![*address], Instant::now() + MAX_TTL),
             Host::Name(name) => match self.resolve.lookup(name).await {
                 Ok(answer) => (answer.addresses, answer.valid_until),
                 Err(error) => {
-                    let route = self.unresolved(&snapshot, reading, target, host, error)?;
+                    let route =
+                        self.unresolved(snapshot, reading, target, (host, verdict.reach), error)?;
                     let route = Arc::new(route);
                     self.keep(route.clone(), reading, Instant::now() + UNRESOLVED_TTL);
                     return Ok(route);
                 }
             },
         };
-        let route = Arc::new(self.judge(&snapshot, reading, target, host, &addresses)?);
+        let route = Arc::new(self.judge(snapshot, reading, target, (host, verdict), &addresses)?);
         self.keep(route.clone(), reading, until);
         Ok(route)
     }
@@ -203,7 +214,7 @@ impl Gate {
             target: target.clone(),
             permits: Vec::new(),
             bypass: false,
-            explicit: false,
+            reach: Reach::Open,
             verdict: ruling,
             reason: Reason::Default,
             dropped: Vec::new(),
@@ -213,14 +224,14 @@ impl Gate {
 
     /// A route through a parent that resolves the name, where this machine cannot.
     ///
-    /// INVARIANT: only where an exact rule allows the target, which no CIDR rule is then about. For any other name the
+    /// INVARIANT: only for what an exact rule allows, which no CIDR rule is then about. For any other name the
     /// addresses must be judged, and here are none.
     fn unresolved(
         &self,
         snapshot: &Snapshot,
         reading: u64,
         target: &Target,
-        host: HostVerdict,
+        (host, reach): (HostVerdict, Reach),
         error: ResolveError,
     ) -> Result<Route, Refusal> {
         let asked = self.parents.may_resolve(target);
@@ -229,7 +240,7 @@ impl Gate {
             error,
             ResolveError::NotFound | ResolveError::Timeout | ResolveError::Failed(_)
         );
-        if !(unknown && asked == Some(true) && host.is_explicit()) {
+        if !(unknown && asked == Some(true) && reach.is_explicit()) {
             let hint = match asked.filter(|_| unknown) {
                 None => None,
                 Some(true) => Some("the parent proxy is asked for names that an exact rule allows"),
@@ -247,7 +258,7 @@ impl Gate {
             target: target.clone(),
             permits: vec![Permit::new(target, None, snapshot.generation, reading)],
             bypass: is_bypass(&snapshot.policy, target, None),
-            explicit: true,
+            reach,
             verdict,
             reason: host.reason,
             dropped: Vec::new(),
@@ -259,24 +270,43 @@ impl Gate {
     /// `bypass` tunnel also, whether it may still go unread.
     pub(crate) fn stands(&self, permit: &Permit, bypass: bool) -> bool {
         let snapshot = self.live.snapshot();
-        if (snapshot.generation, self.local.reading()) == (permit.generation, permit.reading) {
+        if self.is_current(&snapshot, permit) {
             return true;
         }
         let (policy, target) = (&snapshot.policy, &permit.target);
+        let verdict = match &permit.request {
+            Some((method, path)) => policy.admit_request(target, method.as_str(), path.as_str()),
+            None => policy.admit_host(target).into(),
+        };
         let address = permit.address().map(|address| address.ip());
-        let host = policy.admit_host(target);
-        let asks = |(method, path): &(Method, PathAndQuery)| {
-            let verdict = policy.admit_request(target, method.as_str(), path.as_str());
-            verdict.action.is_allow()
+        self.leads(policy, permit, verdict) && (!bypass || is_bypass(policy, target, address))
+    }
+
+    /// Whether a connection that was made by `permit` for what reaches as far as `reach` may carry another such request.
+    pub(crate) fn carries(&self, permit: &Permit, reach: Reach) -> bool {
+        let snapshot = self.live.snapshot();
+        self.is_current(&snapshot, permit) || {
+            let host = snapshot.policy.admit_host(&permit.target);
+            let most = RequestVerdict::from(host).within(reach);
+            self.leads(&snapshot.policy, permit, most)
+        }
+    }
+
+    fn is_current(&self, snapshot: &Snapshot, permit: &Permit) -> bool {
+        (snapshot.generation, self.local.reading()) == (permit.generation, permit.reading)
+    }
+
+    /// Whether what `verdict` is about may go where `permit` leads.
+    fn leads(&self, policy: &Policy, permit: &Permit, verdict: RequestVerdict) -> bool {
+        let leads = |address: SocketAddr| {
+            let local = self.local.addrs();
+            let judged = policy.admit_addr(&permit.target, verdict, address.ip(), &local);
+            judged.action.is_allow()
         };
-        let leads = |address| {
-            let verdict = policy.admit_addr(target, &host, address, &self.local.addrs());
-            verdict.action.is_allow()
-        };
-        host.action.is_allow()
-            && permit.request.as_ref().is_none_or(asks)
-            && address.map_or_else(|| host.is_explicit(), leads)
-            && (!bypass || is_bypass(policy, target, address))
+        verdict.action.is_allow()
+            && permit
+                .address()
+                .map_or_else(|| verdict.reach.is_explicit(), leads)
     }
 
     fn judge(
@@ -284,7 +314,7 @@ impl Gate {
         snapshot: &Snapshot,
         reading: u64,
         target: &Target,
-        host: HostVerdict,
+        (host, verdict): (HostVerdict, RequestVerdict),
         addresses: &[IpAddr],
     ) -> Result<Route, Refusal> {
         let local = self.local.addrs();
@@ -294,10 +324,10 @@ impl Gate {
         let mut first_refusal = None;
         let mut bypass = None;
         for &address in addresses {
-            let verdict = policy.admit_addr(target, &host, address, &local);
-            if !verdict.action.is_allow() {
-                dropped.push(policy.describe(verdict.reason));
-                first_refusal.get_or_insert((verdict.reason, address));
+            let judged = policy.admit_addr(target, verdict, address, &local);
+            if !judged.action.is_allow() {
+                dropped.push(policy.describe(judged.reason));
+                first_refusal.get_or_insert((judged.reason, address));
                 continue;
             }
             let carried = is_bypass(policy, target, Some(address));
@@ -325,7 +355,7 @@ impl Gate {
                 target: target.clone(),
                 permits: interleave(permits),
                 bypass: bypass.unwrap_or(false),
-                explicit: host.is_explicit(),
+                reach: verdict.reach,
                 verdict: ruling(snapshot, host.reason),
                 reason: host.reason,
                 dropped,
@@ -334,9 +364,9 @@ impl Gate {
         }
     }
 
-    fn kept(&self, target: &Target, generation: u64) -> Option<Arc<Route>> {
+    fn kept(&self, target: &Target, reach: Reach, generation: u64) -> Option<Arc<Route>> {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = routes.get(target)?;
+        let kept = routes.get(&(target.clone(), reach))?;
         let current = kept.route.verdict.generation == generation
             && kept.reading == self.local.reading()
             && Instant::now() < kept.until;
@@ -352,7 +382,7 @@ impl Gate {
             reading,
             until,
         };
-        routes.put(kept.route.target.clone(), kept);
+        routes.put((kept.route.target.clone(), kept.route.reach), kept);
     }
 }
 

@@ -140,6 +140,52 @@ fn requests_are_judged_by_method_and_path() {
     assert!(!policy.admit_host(&target("api.test:80")).action.is_allow());
 }
 
+/// A request may go where the rule opens that allowed it, and not where another rule about its host does.
+#[test]
+fn each_request_is_held_to_its_own_rule() {
+    let exact = "allow a.test:80 GET /open/**\nallow 169.254.169.254:80 GET /open/**\n";
+    let host = "allow a.test GET /host\n";
+    let (this, lan, public) = ("127.0.0.1", "10.0.0.1", "198.51.100.1");
+    let rows = [
+        ("default allow\n", "/open/x", this, "explicit"),
+        ("default allow\n", "/x", this, "this-machine"),
+        ("default allow\n", "/x", lan, "block-cidr"),
+        ("default allow\n", "/x", public, "unblocked"),
+        ("default allow\n", "/host", this, "this-machine"),
+        ("default allow\n", "/host", lan, "explicit"),
+        ("allow *\n", "/x", this, "this-machine"),
+        ("allow *.test\n", "/open/x", lan, "explicit"),
+        ("allow *.test\n", "/x", lan, "block-cidr"),
+        ("allow *.test\n", "/x", "169.254.169.254", "metadata"),
+        ("allow *.test:80\n", "/x", this, "this-machine"),
+        ("allow a.test\n", "/x", this, "this-machine"),
+        ("allow a.test\n", "/x", lan, "explicit"),
+        ("allow a.test:80\n", "/x", this, "explicit"),
+        // Of two readings the rule that opens less: the second is allowed by default only.
+        ("default allow\n", "/open/a;b", this, "explicit"),
+        ("default allow\n", "/open;a/x", this, "this-machine"),
+        ("default allow\n", "/open%2Fx", this, "this-machine"),
+    ];
+    for (others, path, addr, reason) in rows {
+        let (policy, _) = compile(&format!("{others}{exact}{host}"), &[]);
+        let (asked, addr) = (target("a.test:80"), addr.parse().unwrap());
+        let verdict = policy.admit_request(&asked, "GET", path);
+        let judged = policy.admit_addr(&asked, verdict, addr, &Default::default());
+        assert_eq!(judged.reason.code(), reason, "{others} {path} {addr}");
+        let explained = policy.explain_request(&asked, ("GET", path), &[addr], &Default::default());
+        assert_eq!(explained.addresses[0].reason, reason, "{explained}");
+        assert_eq!(explained.action, judged.action, "{explained}");
+    }
+    let (policy, _) = compile(&format!("default allow\n{exact}"), &[]);
+    let asked = target("169.254.169.254:80");
+    for (path, reason) in [("/open/x", "explicit"), ("/x", "metadata")] {
+        let addr = "169.254.169.254".parse().unwrap();
+        let verdict = policy.admit_request(&asked, "GET", path);
+        let judged = policy.admit_addr(&asked, verdict, addr, &Default::default());
+        assert_eq!(judged.reason.code(), reason, "{path}");
+    }
+}
+
 #[test]
 fn an_explanation_reads_well() {
     let (policy, _) = compile(
@@ -222,7 +268,7 @@ fn documented_private_networks_are_blocked_unless_opened() {
         let asked = target("a.test:80");
         let host = policy.admit_host(&asked);
         let addr = "10.0.0.1".parse().unwrap();
-        let verdict = policy.admit_addr(&asked, &host, addr, &Default::default());
+        let verdict = policy.admit_addr(&asked, host, addr, &Default::default());
         assert_eq!(verdict.action.is_allow(), open, "{line}");
     }
 }

@@ -13,6 +13,8 @@ pub(crate) struct Rules {
     pub(crate) block: Vec<String>,
     pub(crate) allow_cidr: Vec<String>,
     pub(crate) block_cidr: Vec<String>,
+    /// Whether they allow, the host, and the only method they are about.
+    pub(crate) requests: Vec<(bool, String, &'static str)>,
 }
 
 /// A request by canonical host, as `a.b`, `1.2.3.4` or `[::1]`.
@@ -22,6 +24,7 @@ pub(crate) struct Request {
     pub(crate) port: u16,
     pub(crate) addr: IpAddr,
     pub(crate) local: Vec<IpAddr>,
+    pub(crate) method: &'static str,
 }
 
 const FLOOR: [&str; 6] = [
@@ -48,29 +51,50 @@ const METADATA: [&str; 12] = [
     "fe80::a9fe:a9fe",
 ];
 
-/// The verdict on the host, and the verdict on the address if the host is allowed.
+/// The verdict on the host, and the verdict on the request at its address if the host is allowed.
 pub(crate) fn decide(rules: &Rules, request: &Request) -> (bool, bool) {
-    let (mut allowed, tier) = host(rules, &request.host, request.port);
+    // A host is asked for if a request to it might pass, so a block of some requests says nothing about it.
+    let (mut admitted, _) = host(rules, &request.host, request.port, |allow, method| {
+        allow || method.is_none()
+    });
     if let Some(literal) = literal(&request.host)
         && views(literal).iter().skip(1).any(|inner| {
-            let (allowed, tier) = host(rules, &inner.to_string(), request.port);
+            let inner = inner.to_string();
+            let (allowed, tier) = host(rules, &inner, request.port, |allow, method| {
+                allow || method.is_none()
+            });
             !allowed && tier <= 2
         })
     {
-        allowed = false;
+        admitted = false;
     }
-    (allowed, allowed && addr(rules, request, tier))
+    let (allowed, tier) = host(rules, &request.host, request.port, |_, method| {
+        method.is_none_or(|method| method == request.method)
+    });
+    (admitted, admitted && allowed && addr(rules, request, tier))
 }
 
-/// Most specific wins; at the same pattern the block does. Tiers as DESIGN numbers them, 5 the default.
-fn host(rules: &Rules, host: &str, port: u16) -> (bool, u32) {
-    let allow = rules.allow.iter().map(|pattern| (pattern, true));
-    let block = rules.block.iter().map(|pattern| (pattern, false));
+/// Most specific wins; of two about the same host the one about some requests, then the block. Tiers as DESIGN
+/// numbers them, 5 the default.
+fn host(
+    rules: &Rules,
+    host: &str,
+    port: u16,
+    counts: impl Fn(bool, Option<&str>) -> bool,
+) -> (bool, u32) {
+    let allow = rules.allow.iter().map(|pattern| (true, pattern, None));
+    let block = rules.block.iter().map(|pattern| (false, pattern, None));
+    let some = rules.requests.iter();
+    let some = some.map(|(allow, pattern, method)| (*allow, pattern, Some(*method)));
     allow
         .chain(block)
-        .filter_map(|(pattern, allow)| Some((specificity(pattern, host, port)?, allow)))
-        .min_by_key(|(specificity, allow)| (*specificity, *allow))
-        .map_or((rules.default_allow, 5), |((tier, ..), allow)| {
+        .chain(some)
+        .filter(|(allow, _, method)| counts(*allow, *method))
+        .filter_map(|(allow, pattern, method)| {
+            Some((specificity(pattern, host, port)?, method.is_none(), allow))
+        })
+        .min()
+        .map_or((rules.default_allow, 5), |((tier, ..), _, allow)| {
             (allow, tier)
         })
 }

@@ -214,6 +214,7 @@ async fn post(
     fields.insert(header::CONTENT_LENGTH, HeaderValue::from(form.len()));
     let key = Key {
         target: target.clone(),
+        reach: route.reach,
         tls: true,
         protocol: Protocol::Http1,
         // No connection on which the guest has spoken.

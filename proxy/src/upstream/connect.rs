@@ -34,8 +34,8 @@ pub(crate) async fn connection(
     key: &Key,
     record: &mut Record,
 ) -> Result<Connection, Cause> {
-    let stands = |permit: &Permit| context.gate.stands(permit, false);
-    if let Some(connection) = context.pool.take(key, stands) {
+    let carries = |permit: &Permit| context.gate.carries(permit, key.reach);
+    if let Some(connection) = context.pool.take(key, carries) {
         if let Some(parent) = context.parents.of(&key.target, key.tls) {
             let absolute = matches!(&connection.sender, Sender::Http1(wire) if wire.is_to_parent());
             let by_name = is_by_name(context, &key.target, &connection.permit, absolute);
@@ -125,6 +125,7 @@ pub(crate) async fn protocol(
     }
     let key = Key {
         target: route.target.clone(),
+        reach: route.reach,
         tls: true,
         protocol: Protocol::Http2,
         identity: None,

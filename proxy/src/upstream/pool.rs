@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hyper::client::conn::http2;
-use policy_lang::Target;
+use policy_lang::{Reach, Target};
 
 use super::body::RequestBody;
 use super::http1::Wire;
@@ -27,6 +27,8 @@ const IDLE: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     pub(crate) target: Target,
+    /// For what reaches how far the connection was made: it may go to an address that others may not go to.
+    pub(crate) reach: Reach,
     pub(crate) tls: bool,
     /// The best protocol the client speaks, and so the best that was offered to the origin.
     pub(crate) protocol: Protocol,
@@ -142,16 +144,18 @@ impl Pool {
     }
 
     /// Closes connections that are old or whose permit no longer stands. Requests on a shared one finish first.
-    pub(crate) fn sweep(&self, stands: impl Fn(&Permit) -> bool) {
+    pub(crate) fn sweep(&self, stands: impl Fn(&Key, &Permit) -> bool) {
         let mut kept = self.lock();
         let kept = &mut *kept;
-        kept.idle.retain(|_, waiting| {
-            waiting.retain_mut(|idle| idle.is_usable(&stands));
+        kept.idle.retain(|key, waiting| {
+            waiting.retain_mut(|idle| idle.is_usable(|permit| stands(key, permit)));
             !waiting.is_empty()
         });
         kept.total = kept.idle.values().map(Vec::len).sum();
-        kept.shared.retain(|_, shared| {
-            shared.used.elapsed() < IDLE && !shared.sender.is_closed() && stands(&shared.permit)
+        kept.shared.retain(|key, shared| {
+            shared.used.elapsed() < IDLE
+                && !shared.sender.is_closed()
+                && stands(key, &shared.permit)
         });
     }
 }

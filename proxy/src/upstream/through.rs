@@ -60,7 +60,7 @@ pub(crate) async fn reach(
     };
     let first = route.permits.first().ok_or_else(no_answer)?;
     let literal = matches!(route.target.host(), Host::Addr(_));
-    let nameable = route.explicit || literal || context.parents.by_name();
+    let nameable = route.reach.is_explicit() || literal || context.parents.by_name();
     let absolute = !tls && parent.speaks != Speaks::Socks && nameable;
     let by_name = is_by_name(context, &route.target, first, absolute);
     record.via(&parent.authority, by_name);

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod damage;
+mod requests;
 mod saving;
 
 use std::time::Instant;
