@@ -135,9 +135,9 @@ pub struct RequestExplanation {
     pub method: String,
     /// The canonical path, or the path as given if it has none.
     pub path: String,
-    /// How a server may read the path that takes `%2F` for a slash and cuts `;x` off, where that differs. It is
-    /// judged, too.
-    pub other_path: Option<String>,
+    /// How other servers may read the path: those that do not resolve it, take `%2F` for a slash or cut `;x` off. They
+    /// are judged, too.
+    pub other_paths: Vec<String>,
     /// Whether the request may be sent.
     pub action: Action,
     /// [`Reason::code`] of that.
@@ -182,10 +182,11 @@ impl Policy {
                 .as_ref()
                 .map_or(path, RequestPath::as_str)
                 .to_owned(),
-            other_path: canonical
-                .as_ref()
-                .and_then(RequestPath::other_reading)
-                .map(ToOwned::to_owned),
+            other_paths: canonical
+                .iter()
+                .flat_map(RequestPath::other_readings)
+                .map(ToOwned::to_owned)
+                .collect(),
             action: verdict.action,
             reason: verdict.reason.code(),
             because: self.describe(verdict.reason),

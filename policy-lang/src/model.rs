@@ -70,8 +70,7 @@ impl Injection {
             return true;
         };
         RequestPath::parse(path).is_ok_and(|path| {
-            let other = path.other_reading();
-            pattern.covers(path.as_str()) && other.is_none_or(|other| pattern.covers(other))
+            pattern.covers(path.as_str()) && path.other_readings().all(|path| pattern.covers(path))
         })
     }
 }

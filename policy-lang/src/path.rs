@@ -1,18 +1,20 @@
 //! Request paths in canonical form, and patterns over them.
 
 use crate::quote::Quoted;
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
-/// The path of a request in the one form that rules are matched against.
+/// The path of a request in the one form that rules are matched against, and what else a server may take it for.
 ///
-/// The query is left out; `%41` is `A`; `.` and `..` are resolved, also as `%2e`; `//` is `/`. Two questions
-/// have no common answer among servers: whether `%2F` separates segments, and whether `;x` belongs to the
-/// segment. Where a path depends on them it has two readings, and both are judged.
+/// The query is left out; `%41` is `A`; `.` and `..` are resolved; `//` is `/`. Some servers do not
+/// resolve, some take `%2F` for a separator, and some cut `;x` off. What is sent is what the client wrote, so where a path
+/// depends on these questions it has several readings, and each is judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestPath {
     plain: String,
-    /// With `%2F` as a separator and without `;x`, where there are any.
-    other: Option<String>,
+    /// With its dot segments and empty segments, where there are any.
+    unresolved: Option<String>,
+    /// With `%2F` as a separator or without `;x`, where there are any.
+    divided: Vec<String>,
 }
 
 impl RequestPath {
@@ -22,21 +24,42 @@ impl RequestPath {
         let path = text.get(..end).unwrap_or(text);
         let decoded = decode(path)?;
         let plain = resolve(decoded.split('/'))?;
-        let other = match decoded.contains("%2F") || decoded.contains(';') {
-            true => Some(other_reading(&decoded)?),
-            false => None,
-        };
-        Ok(Self { plain, other })
+        let mut divided = Vec::new();
+        if decoded.contains("%2F") || decoded.contains(';') {
+            divided = divisions(&decoded)?;
+            divided.retain(|reading| *reading != plain && *reading != decoded);
+        }
+        let dots = dot_segments(&decoded);
+        // Whether a server joins or decodes before it resolves would decide where they lead.
+        if dots > 0 && (decoded.contains("//") || dots != dot_segments(path)) {
+            return Err(PathError::Ambiguous { text: path.into() });
+        }
+        let unresolved = (decoded != plain).then_some(decoded);
+        Ok(Self {
+            plain,
+            unresolved,
+            divided,
+        })
     }
 
-    /// The canonical path: what should be sent on, so that the server reads what was judged.
+    /// The canonical path: how a server reads it that resolves it, and takes every other byte for what it is.
     pub fn as_str(&self) -> &str {
         &self.plain
     }
 
-    /// How a server may read it that takes `%2F` for a separator and cuts `;x` off, where that differs.
-    pub(crate) fn other_reading(&self) -> Option<&str> {
-        self.other.as_deref()
+    /// How other servers may read it, where that differs.
+    pub(crate) fn other_readings(&self) -> impl Iterator<Item = &str> {
+        self.unresolved().chain(self.divided())
+    }
+
+    /// How a server reads it that does not resolve.
+    pub(crate) fn unresolved(&self) -> impl Iterator<Item = &str> {
+        self.unresolved.iter().map(String::as_str)
+    }
+
+    /// How servers may read it that divide it into other segments.
+    pub(crate) fn divided(&self) -> impl Iterator<Item = &str> {
+        self.divided.iter().map(String::as_str)
     }
 }
 
@@ -73,22 +96,36 @@ fn decode(path: &str) -> Result<String, PathError> {
     Ok(decoded)
 }
 
-/// `%2F` as a separator and `;x` cut off. With dot segments as well, the order in which a server does these
+/// `%2F` as a separator, `;x` cut off, or both. With dot segments as well, the order in which a server does these
 /// things would decide where the path leads, so that is refused.
-fn other_reading(decoded: &str) -> Result<String, PathError> {
+fn divisions(decoded: &str) -> Result<Vec<String>, PathError> {
     let split = decoded.replace("%2F", "/");
-    let bare = split
-        .split('/')
-        .map(|segment| segment.split(';').next().unwrap_or(segment));
-    if bare
-        .clone()
-        .any(|segment| segment == "." || segment == "..")
-    {
-        return Err(PathError::Ambiguous {
-            text: decoded.into(),
-        });
+    let mut readings = Vec::new();
+    for reading in [cut(&split), cut(decoded), split] {
+        if dot_segments(&reading) > 0 {
+            return Err(PathError::Ambiguous {
+                text: decoded.into(),
+            });
+        }
+        readings.push(resolve(reading.split('/'))?);
+        readings.push(reading);
     }
-    resolve(bare)
+    let mut seen = HashSet::new();
+    readings.retain(|reading| seen.insert(reading.clone()));
+    Ok(readings)
+}
+
+fn cut(path: &str) -> String {
+    let segments = path.split('/');
+    let bare = segments.map(|segment| segment.split(';').next().unwrap_or(segment));
+    bare.collect::<Vec<_>>().join("/")
+}
+
+fn dot_segments(path: &str) -> usize {
+    let segments = path.split('/');
+    segments
+        .filter(|segment| matches!(*segment, "." | ".."))
+        .count()
 }
 
 fn hex(digit: Option<u8>) -> Option<u8> {
@@ -236,7 +273,7 @@ pub enum PathError {
         /// The path found.
         text: Box<str>,
     },
-    /// Dot segments together with `%2F` or `;`.
+    /// Dot segments together with `//`, `%2F` or `;`, or written as `%2e`.
     #[error("path {} leads to different places for different servers", Quoted(.text))]
     Ambiguous {
         /// The path found.
@@ -268,7 +305,7 @@ impl PathError {
             Self::NoSlash { .. } => "write `/` first".into(),
             Self::Escape { .. } => "write `%25` for a percent sign".into(),
             Self::Byte { .. } => "write such bytes as percent escapes".into(),
-            Self::Ambiguous { .. } => "leave out the dot segments, or `%2F` and `;`".into(),
+            Self::Ambiguous { .. } => "leave out the dot segments".into(),
             Self::AboveRoot => "leave out the `..`".into(),
             Self::NotCanonical { canonical, .. } => format!("write `{canonical}`"),
             Self::Wildcard { .. } => {
@@ -284,59 +321,65 @@ mod tests {
 
     #[test]
     fn every_spelling_of_a_path_is_one_path() {
+        let none: &[&str] = &[];
         let rows = [
-            ("/", Some("/"), None),
-            ("/a/b", Some("/a/b"), None),
-            ("/a/b/", Some("/a/b/"), None),
-            ("/a/b?x=/../c#y", Some("/a/b"), None),
-            ("//a///b", Some("/a/b"), None),
-            ("/a/./b/.", Some("/a/b/"), None),
-            ("/a/../b", Some("/b"), None),
-            ("/a/%2e%2E/b", Some("/b"), None),
-            ("/a/.%2e/b", Some("/b"), None),
-            ("/%61/%7euser", Some("/a/~user"), None),
-            ("/a%2fb", Some("/a%2Fb"), Some("/a/b")),
-            ("/x/..%2fb", None, None),
-            ("/x/..;y/b", None, None),
-            ("/a%2fb/../x", None, None),
-            ("/a;b/./x", None, None),
-            ("/a%2f%2e%2e/x", None, None),
-            ("/a%2f/b", Some("/a%2F/b"), Some("/a/b")),
-            ("/a;v=1/b", Some("/a;v=1/b"), Some("/a/b")),
-            ("/%c3%a9", Some("/%C3%A9"), None),
-            ("/a%20b", Some("/a%20b"), None),
-            ("/%25", Some("/%25"), None),
-            ("/%252e", Some("/%252e"), None),
-            ("/..", None, None),
-            ("/a/../..", None, None),
-            ("/x%2f..%2f..%2fb", None, None),
-            ("a", None, None),
-            ("", None, None),
-            ("*", None, None),
-            ("/%", None, None),
-            ("/%4", None, None),
-            ("/%zz", None, None),
-            ("/%00", None, None),
-            ("/a\\b", None, None),
-            ("/a%5cb", None, None),
-            ("/a b", None, None),
-            ("/é", None, None),
+            ("/", Some("/"), none),
+            ("/a/b", Some("/a/b"), none),
+            ("/a/b/", Some("/a/b/"), none),
+            ("/a/b?x=/../c#y", Some("/a/b"), none),
+            ("//a///b", Some("/a/b"), &["//a///b"]),
+            ("/a//", Some("/a/"), &["/a//"]),
+            ("/a/./b/.", Some("/a/b/"), &["/a/./b/."]),
+            ("/a/../b", Some("/b"), &["/a/../b"]),
+            ("/a/%2e%2E/b", None, none),
+            ("/a/.%2e/b", None, none),
+            ("/a/b%2ec", Some("/a/b.c"), none),
+            ("/%61/%7euser", Some("/a/~user"), none),
+            ("/a%2fb", Some("/a%2Fb"), &["/a/b"]),
+            ("/x/..%2fb", None, none),
+            ("/x/..;y/b", None, none),
+            ("/a%2fb/../x", None, none),
+            ("/a;b/./x", None, none),
+            ("/a%2f%2e%2e/x", None, none),
+            ("/a//../x", None, none),
+            ("/a/.//x", None, none),
+            ("/a%2f/b", Some("/a%2F/b"), &["/a/b", "/a//b"]),
+            ("/a%2f%2fb", Some("/a%2F%2Fb"), &["/a/b", "/a//b"]),
+            ("//a%2fb", Some("/a%2Fb"), &["//a%2Fb", "/a/b", "//a/b"]),
+            ("/a;v=1/b", Some("/a;v=1/b"), &["/a/b"]),
+            ("/a;v%2fb", Some("/a;v%2Fb"), &["/a/b", "/a", "/a;v/b"]),
+            ("/%c3%a9", Some("/%C3%A9"), none),
+            ("/a%20b", Some("/a%20b"), none),
+            ("/%25", Some("/%25"), none),
+            ("/%252e", Some("/%252e"), none),
+            ("/..", None, none),
+            ("/a/../..", None, none),
+            ("/x%2f..%2f..%2fb", None, none),
+            ("a", None, none),
+            ("", None, none),
+            ("*", None, none),
+            ("/%", None, none),
+            ("/%4", None, none),
+            ("/%zz", None, none),
+            ("/%00", None, none),
+            ("/a\\b", None, none),
+            ("/a%5cb", None, none),
+            ("/a b", None, none),
+            ("/é", None, none),
         ];
-        for (text, plain, other) in rows {
+        for (text, plain, others) in rows {
             let path = RequestPath::parse(text).ok();
             assert_eq!(path.as_ref().map(RequestPath::as_str), plain, "{text}");
+            let Some(path) = path else {
+                continue;
+            };
+            assert_eq!(path.other_readings().collect::<Vec<_>>(), others, "{text}");
+            let again = RequestPath::parse(path.as_str()).unwrap();
             assert_eq!(
-                path.as_ref().and_then(RequestPath::other_reading),
-                other,
-                "{text}"
+                (again.as_str(), again.unresolved.as_deref()),
+                (path.as_str(), None),
+                "{text}: the canonical form is its own canonical form"
             );
-            if let Some(path) = path {
-                let again = RequestPath::parse(path.as_str()).unwrap();
-                assert_eq!(
-                    again, path,
-                    "{text}: the canonical form is its own canonical form"
-                );
-            }
         }
     }
 

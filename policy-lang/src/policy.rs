@@ -155,15 +155,21 @@ impl Policy {
                 reach: Reach::Open,
             };
         };
-        let (plain, pattern) = self.decide_request(target, method, path.as_str());
-        match path.other_reading() {
-            Some(other) if plain.action.is_allow() && !spells_out(pattern, path.as_str()) => {
-                let (other, _) = self.decide_request(target, method, other);
-                // Nobody knows by which of the two it is served.
-                other.within(plain.reach)
+        let (mut verdict, pattern) = self.decide_request(target, method, path.as_str());
+        let meant = spells_out(pattern, path.as_str());
+        let divided = path.divided().filter(|_| !meant);
+        for reading in path.unresolved().chain(divided) {
+            if !verdict.action.is_allow() {
+                break;
             }
-            _ => plain,
+            let (other, _) = self.decide_request(target, method, reading);
+            verdict = match other.action {
+                // Nobody knows by which of the two it is served.
+                Action::Allow => verdict.within(other.reach),
+                Action::Deny => other,
+            };
         }
+        verdict
     }
 
     fn decide_request<'p>(

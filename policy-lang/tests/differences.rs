@@ -230,7 +230,10 @@ fn asked(rng: &mut Rng) -> Asked {
         target: Target::parse(&format!("{host}:{port}"), None).unwrap(),
         method: rng.choice(["GET", "POST", "PUT"]).unwrap(),
         path: rng
-            .choice(["/", "/a", "/a/", "/a/b", "/a/b/c", "/b"])
+            .choice([
+                "/", "/a", "/a/", "/a/b", "/a/b/c", "/b", "//a", "/a//b", "/a//", "/a/../b",
+                "/./b/",
+            ])
             .unwrap(),
         addr: host.parse().unwrap_or(addr),
     }

@@ -148,11 +148,12 @@ impl Maker {
     fn request(&mut self) -> Request {
         let host = self.host();
         let own = host.trim_matches(['[', ']']).parse();
+        let method = *self.pick(&METHODS);
         Request {
             addr: own.unwrap_or_else(|_| self.addr()),
             host,
             port: *self.pick(&PORTS),
-            method: *self.pick(&METHODS),
+            method,
             local: if self.0.bool() {
                 vec!["192.0.2.10".parse().unwrap()]
             } else {

@@ -9,7 +9,7 @@ const MOST: usize = 4096;
 /// One path of each class that the patterns tell apart.
 ///
 /// The patterns together are an automaton that reads a path segment by segment; every state it can be in is a
-/// class, and the first path that leads there stands for it. A path with `%2F` or `;` is read in both ways.
+/// class, and the first path that leads there stands for it. A path with `%2F` or `;` is read in all ways.
 pub(super) fn classes(patterns: &[&PathPattern]) -> Vec<String> {
     let fresh = fresh(patterns);
     // Where no pattern spells such a segment out, the verdict on both readings is that on two plain paths, so
@@ -32,6 +32,18 @@ pub(super) fn classes(patterns: &[&PathPattern]) -> Vec<String> {
             }
         }
     }
+    let doubled: Vec<String> = paths
+        .iter()
+        .flat_map(|path| doubled(patterns, path))
+        .collect();
+    for path in doubled {
+        if let Some(state) = State::of(patterns, &path)
+            && paths.len() < MOST
+            && seen.insert(state)
+        {
+            paths.push(path);
+        }
+    }
     // People understand plain witnesses best.
     paths.sort_by_key(|path| is_ambiguous(path));
     paths
@@ -45,7 +57,7 @@ type Fits = BTreeSet<(usize, usize, bool)>;
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct State {
     plain: Fits,
-    other: Option<Fits>,
+    others: BTreeSet<Fits>,
     /// No more may follow an empty segment, and whether `%2F` may follow decides what can be reached.
     ended: (bool, bool),
 }
@@ -56,7 +68,10 @@ impl State {
         let read = RequestPath::parse(path).ok()?;
         Some(Self {
             plain: fits(patterns, read.as_str()),
-            other: read.other_reading().map(|other| fits(patterns, other)),
+            others: read
+                .other_readings()
+                .map(|path| fits(patterns, path))
+                .collect(),
             ended: (path.ends_with('/'), ends_open(path)),
         })
     }
@@ -89,10 +104,13 @@ fn longer(patterns: &[&PathPattern], prefix: &str, fresh: &str, ambiguous: bool)
     let read = |path: &str| RequestPath::parse(path).ok();
     let next = |path: &str| following(patterns, &fits(patterns, path.trim_end_matches('/')));
     let plain = next(prefix);
-    let other = match read(prefix) {
-        Some(path) => path.other_reading().map_or_else(|| plain.clone(), next),
-        None => plain.clone(),
-    };
+    let mut other = BTreeSet::new();
+    if let Some(path) = read(prefix) {
+        other.extend(path.other_readings().flat_map(next));
+    }
+    if other.is_empty() {
+        other.clone_from(&plain);
+    }
     let parts = plain.iter().chain(&other).copied().chain([fresh, ""]);
     let parts: BTreeSet<&str> = parts.collect();
     let mut paths: Vec<String> = parts
@@ -108,11 +126,27 @@ fn longer(patterns: &[&PathPattern], prefix: &str, fresh: &str, ambiguous: bool)
                 .filter(|part| !is_ambiguous(part))
         };
         paths.extend(single().map(|part| format!("{prefix}/{part};{fresh}")));
+        paths.extend(single().map(|part| format!("{prefix}/{part}%2F{fresh}")));
         if ends_open(prefix) {
             paths.extend(single().map(|part| format!("{prefix}%2F{part}")));
         }
     }
     paths
+}
+
+/// The same path with one slash twice, where a server that does not resolve it reads it as what fewer patterns cover:
+/// `*` is no empty segment. One with dot segments it reads as one with other names.
+fn doubled(patterns: &[&PathPattern], path: &str) -> Vec<String> {
+    let covered = |path: &str| {
+        let covers = patterns.iter().map(|pattern| pattern.covers(path));
+        covers.collect::<Vec<_>>()
+    };
+    let slashes = path.match_indices('/').map(|(at, _)| at);
+    slashes
+        .map(|at| path.split_at(at))
+        .map(|(before, after)| format!("{before}/{after}"))
+        .filter(|doubled| covered(doubled) != covered(path))
+        .collect()
 }
 
 /// The literal segments that come next in patterns that fit so far.
@@ -240,13 +274,17 @@ mod tests {
             }
             let class = |path: &str| {
                 let read = RequestPath::parse(path).unwrap();
-                let (plain, other) = (read.as_str(), read.other_reading());
+                let plain = read.as_str();
                 let each = patterns.iter().map(|pattern| {
                     let covers = pattern.covers(plain);
-                    let spelled = covers && pattern.spells_out(plain);
-                    (covers, spelled, other.map(|other| pattern.covers(other)))
+                    (covers, covers && pattern.spells_out(plain))
                 });
-                each.collect::<Vec<_>>()
+                let covered = |path| -> Vec<bool> {
+                    let covers = patterns.iter().map(|pattern| pattern.covers(path));
+                    covers.collect()
+                };
+                let others: BTreeSet<_> = read.other_readings().map(covered).collect();
+                (each.collect::<Vec<_>>(), others)
             };
             let found: HashSet<_> = classes(&patterns).iter().map(|path| class(path)).collect();
             for _ in 0..50 {

@@ -55,7 +55,7 @@ impl fmt::Display for RequestExplanation {
             "request {method} {path}: {}: {}",
             self.action, self.because
         )?;
-        if let Some(other) = &self.other_path {
+        for other in &self.other_paths {
             writeln!(
                 f,
                 "  some servers read {}, so that is judged, too",

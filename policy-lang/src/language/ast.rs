@@ -152,11 +152,10 @@ impl RequestPattern {
 
     /// Whether it is about this path, in one reading of it.
     pub(crate) fn has_path(&self, path: &RequestPath) -> bool {
-        let either = |pattern: &PathPattern| {
-            let other = path.other_reading();
-            pattern.covers(path.as_str()) || other.is_some_and(|other| pattern.covers(other))
+        let some = |pattern: &PathPattern| {
+            pattern.covers(path.as_str()) || path.other_readings().any(|path| pattern.covers(path))
         };
-        self.path.as_ref().is_none_or(either)
+        self.path.as_ref().is_none_or(some)
     }
 
     /// Smaller is more specific: paths first, then fewer methods.

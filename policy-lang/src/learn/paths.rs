@@ -10,13 +10,13 @@ const MOST: usize = 8;
 const VALUES: usize = 4;
 
 /// Templates that cover every request, with their methods. `None` where a rule about the host says it better:
-/// paths that servers read in two ways, or too many templates.
+/// paths that servers read in several ways, or too many templates.
 pub(super) fn templates(requests: &[&(String, String)]) -> Option<Vec<RequestPattern>> {
     let mut root = Node::default();
     for (method, path) in requests {
         let path = RequestPath::parse(path).ok()?;
         let known = method.bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
-        if path.other_reading().is_some() || method.is_empty() || !known {
+        if path.other_readings().next().is_some() || method.is_empty() || !known {
             return None;
         }
         root.insert(path.as_str().split('/').skip(1), method);

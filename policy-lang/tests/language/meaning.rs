@@ -88,9 +88,9 @@ fn requests_are_judged_by_method_and_path() {
         ("api.test:443", "GET", "/repos/myorg", false),
         ("api.test:443", "GET", "/repos/myorg/secret/x", false),
         ("api.test:443", "GET", "/repos/myorg/%73ecret/x", false),
-        ("api.test:443", "GET", "/repos//myorg/./x", true),
+        ("api.test:443", "GET", "/repos//myorg/./x", false),
         ("api.test:443", "GET", "/repos/myorg/../other/x", false),
-        ("api.test:443", "GET", "/repos/other/%2e%2e/myorg/x", true),
+        ("api.test:443", "GET", "/repos/other/%2e%2e/myorg/x", false),
         // A server that takes %2F for a slash would serve another repository.
         (
             "api.test:443",
@@ -114,6 +114,20 @@ fn requests_are_judged_by_method_and_path() {
         ("open.test:80", "GET", "/admin%2fx", false),
         ("open.test:80", "GET", "/admin;v=1/x", false),
         ("open.test:80", "GET", "/admin/health", true),
+        // A server that does not resolve serves what stands there.
+        ("api.test:443", "GET", "/x/../repos/myorg/x", false),
+        ("api.test:443", "GET", "/x/%2e%2e/repos/myorg/x", false),
+        ("api.test:443", "GET", "/repos/myorg/../myorg/x", true),
+        ("api.test:443", "GET", "/repos/myorg/x/./y", true),
+        ("api.test:443", "GET", "//repos/myorg/x", false),
+        ("api.test:443", "GET", "/repos/myorg//x", true),
+        ("api.test:443", "GET", "/repos/myorg//../myorg/x", false),
+        ("api.test:443", "GET", "/repos/myorg/a;b%2fc", true),
+        ("open.test:80", "GET", "/admin/x/../../ok", false),
+        ("open.test:80", "GET", "/admin/%2e%2E/ok", false),
+        ("open.test:80", "GET", "/ok/../ok", true),
+        ("open.test:80", "GET", "/admin//health", false),
+        ("open.test:80", "GET", "/admin;x%2Fok", false),
         ("open.test:80", "POST", "/admin/health", false),
         ("closed.test:80", "GET", "/", false),
     ];
@@ -200,12 +214,8 @@ fn an_explanation_reads_well() {
     );
     let addrs = ["198.51.100.1", "203.0.113.9", "64:ff9b::10.0.0.1"].map(|a| a.parse().unwrap());
     let asked = target("api.test:443");
-    let explained = policy.explain_request(
-        &asked,
-        ("GET", "/x/../repos/a?b"),
-        &addrs,
-        &Default::default(),
-    );
+    let explained =
+        policy.explain_request(&asked, ("GET", "/repos/%61?b"), &addrs, &Default::default());
     let expected = "allow api.test:443
 host: allow: rule `allow api.test:443 GET /repos/**` (test:2:1)
   allow api.test:443 GET /repos/** (test:2:1)  decides
