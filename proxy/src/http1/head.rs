@@ -4,6 +4,7 @@ use std::str;
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName};
+use http::uri::PathAndQuery;
 use http::{Method, Uri, Version};
 use memchr::memchr;
 
@@ -166,9 +167,24 @@ fn request_line(head: &Bytes, line: &[u8]) -> Result<(Method, Uri, Version), Hea
                     || uri.scheme().is_some()
                     || (asking == "OPTIONS" && target == b"*")
             })
+            .and_then(rooted)
             .ok_or(HeadError::RequestTarget)?,
     };
     Ok((method, uri, version))
+}
+
+/// The same with `/` for a path that is left out before a query (RFC 9112 §3.2.1).
+fn rooted(uri: Uri) -> Option<Uri> {
+    let Some(bare) = uri.path_and_query().map(PathAndQuery::as_str) else {
+        return Some(uri);
+    };
+    if !bare.starts_with('?') {
+        return Some(uri);
+    }
+    let path = PathAndQuery::try_from(["/", bare].concat()).ok()?;
+    let mut parts = uri.into_parts();
+    parts.path_and_query = Some(path);
+    Uri::from_parts(parts).ok()
 }
 
 /// What cannot be in a request target or path, in any version of HTTP: a fragment, and bytes that some readers take for
@@ -284,6 +300,24 @@ mod tests {
             "POST http://a/ HTTP/1.1\r\nHost: a\r\n{fields}\r\n"
         ))
         .map(|head| head.body)
+    }
+
+    /// RFC 9112 §3.2.1
+    #[test]
+    fn a_path_that_is_left_out_is_the_root() {
+        let rows = [
+            ("http://a", "/"),
+            ("http://a/", "/"),
+            ("http://a?x=/1", "/?x=/1"),
+            ("http://a:80?", "/?"),
+            ("http://a/?x", "/?x"),
+            ("/?x", "/?x"),
+        ];
+        for (target, sent) in rows {
+            let head = verdict(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")).unwrap();
+            let path = head.uri.path_and_query().unwrap();
+            assert_eq!(path.as_str(), sent, "{target}");
+        }
     }
 
     #[test]
