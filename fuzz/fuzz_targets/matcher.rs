@@ -13,6 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 const LABELS: [&str; 5] = ["a", "b", "ab", "x-1", "xn--n3h"];
 const PORTS: [&str; 7] = ["22", "80", "443", "22-443", "80-443", "80-8080", "1-65535"];
 const METHODS: [&str; 2] = ["GET", "POST"];
+const ASKED: [&str; 3] = ["GET", "POST", "post"];
 /// Where addresses mean something special.
 const PREFIXES: [&str; 12] = [
     "::",
@@ -110,7 +111,7 @@ fn case(u: &mut Unstructured<'_>) -> Result<(Rules, Request)> {
         Vec::new()
     };
     let port = *u.choose(&[22, 80, 443, 8080])?;
-    let method = *u.choose(&METHODS)?;
+    let method = *u.choose(&ASKED)?;
     Ok((
         rules,
         Request {

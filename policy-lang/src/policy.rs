@@ -148,12 +148,17 @@ impl Policy {
         if !host.action.is_allow() || !host.by_request {
             return host.into();
         }
+        let odd = |reason| RequestVerdict {
+            action: Action::Deny,
+            reason,
+            reach: Reach::Open,
+        };
+        // Rules are in upper case, and so is what many servers make of it (RFC 9110 §9.1 has them tell cases apart).
+        if method.bytes().any(|byte| byte.is_ascii_lowercase()) {
+            return odd(Reason::OddMethod);
+        }
         let Ok(path) = RequestPath::parse(path) else {
-            return RequestVerdict {
-                action: Action::Deny,
-                reason: Reason::OddPath,
-                reach: Reach::Open,
-            };
+            return odd(Reason::OddPath);
         };
         let (mut verdict, pattern) = self.decide_request(target, method, path.as_str());
         let meant = spells_out(pattern, path.as_str());

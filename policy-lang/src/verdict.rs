@@ -178,8 +178,11 @@ pub enum Reason {
         /// The metadata address: the address itself or an IPv4 address embedded in it.
         judged: IpAddr,
     },
-    /// Denied: there are rules about paths, and the request's is malformed.
+    /// Denied: there are rules about requests, and this one's path is malformed.
     OddPath,
+    /// Denied: there are rules about requests, and this one's method has lower-case letters, which many servers do not
+    /// tell from upper-case ones.
+    OddMethod,
     /// Denied: the proxy would connect to itself.
     OwnListener(SocketAddr),
 }
@@ -197,6 +200,7 @@ impl Reason {
             Self::ThisMachine { .. } => "this-machine",
             Self::Metadata { .. } => "metadata",
             Self::OddPath => "odd-path",
+            Self::OddMethod => "odd-method",
             Self::OwnListener(_) => "own-listener",
         }
     }
@@ -211,6 +215,7 @@ impl Reason {
             | Self::ThisMachine { .. }
             | Self::Metadata { .. }
             | Self::OddPath
+            | Self::OddMethod
             | Self::OwnListener(_) => None,
         }
     }

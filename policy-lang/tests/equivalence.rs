@@ -77,6 +77,7 @@ const ADDRS: [&str; 34] = [
 
 const PORTS: [u16; 4] = [22, 80, 443, 8080];
 const METHODS: [&str; 2] = ["GET", "POST"];
+const ASKED: [&str; 3] = ["GET", "POST", "post"];
 
 struct Maker(Rng);
 
@@ -148,7 +149,7 @@ impl Maker {
     fn request(&mut self) -> Request {
         let host = self.host();
         let own = host.trim_matches(['[', ']']).parse();
-        let method = *self.pick(&METHODS);
+        let method = *self.pick(&ASKED);
         Request {
             addr: own.unwrap_or_else(|_| self.addr()),
             host,

@@ -211,6 +211,9 @@ async fn exchange(
         Upgrade::WebSocket | Upgrade::Other => return Err(Cause::Upgrade),
     };
     let (mut request, expect) = rebuild(request, asked, switches, &traffic)?;
+    if route.by_request {
+        headers::remove_overrides(request.headers_mut());
+    }
     let injections = match asked.tls {
         true => terms::injections(context, &asked.target),
         false => Vec::new(),

@@ -46,6 +46,8 @@ pub(crate) struct Route {
     pub(crate) bypass: bool,
     /// Which addresses the rule opens for which they were judged.
     pub(crate) reach: Reach,
+    /// Whether rules about some requests come into it.
+    pub(crate) by_request: bool,
     pub(crate) verdict: Arc<Ruling>,
     reason: Reason,
     /// Addresses that were dropped, each with its reason.
@@ -215,6 +217,7 @@ impl Gate {
             permits: Vec::new(),
             bypass: false,
             reach: Reach::Open,
+            by_request: false,
             verdict: ruling,
             reason: Reason::Default,
             dropped: Vec::new(),
@@ -259,6 +262,7 @@ impl Gate {
             permits: vec![Permit::new(target, None, snapshot.generation, reading)],
             bypass: is_bypass(&snapshot.policy, target, None),
             reach,
+            by_request: host.by_request,
             verdict,
             reason: host.reason,
             dropped: Vec::new(),
@@ -356,6 +360,7 @@ impl Gate {
                 permits: interleave(permits),
                 bypass: bypass.unwrap_or(false),
                 reach: verdict.reach,
+                by_request: host.by_request,
                 verdict: ruling(snapshot, host.reason),
                 reason: host.reason,
                 dropped,

@@ -94,6 +94,24 @@ pub(crate) fn request(fields: &mut HeaderMap, host: HeaderValue) {
     }
 }
 
+/// By these some servers take a request for one with another method or path than the one that was judged.
+const OVERRIDES: [&str; 5] = [
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+    "x-original-url",
+    "x-rewrite-url",
+];
+
+/// Takes out what would make the request another one than rules about requests have judged.
+pub(crate) fn remove_overrides(fields: &mut HeaderMap) {
+    // To a CGI program `_` and `-` are the same (RFC 3875 §4.1.18).
+    remove(fields, |name| {
+        let name = name.as_str().replace('_', "-");
+        OVERRIDES.contains(&&*name)
+    });
+}
+
 /// Whether who sent these fields takes trailers (RFC 9110 §10.1.4).
 pub(crate) fn wants_trailers(fields: &HeaderMap) -> bool {
     let mut tokens = fields.get_all(header::TE).iter().flat_map(tokens);

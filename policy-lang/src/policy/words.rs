@@ -27,6 +27,10 @@ impl Policy {
             Reason::OddPath => {
                 "its path is malformed, and rules about paths cover the host".to_owned()
             }
+            Reason::OddMethod => {
+                "its method has lower-case letters, and rules about requests cover the host"
+                    .to_owned()
+            }
             Reason::OwnListener(listener) => format!("{listener} is the proxy itself"),
         }
     }

@@ -108,6 +108,10 @@ fn requests_are_judged_by_method_and_path() {
         ("api.test:443", "GET", "*", false),
         ("open.test:80", "GET", "/x", true),
         ("open.test:80", "DELETE", "/x", false),
+        // Many servers read methods in upper case.
+        ("open.test:80", "delete", "/x", false),
+        ("open.test:80", "Get", "/x", false),
+        ("open.test:80", "M-SEARCH", "/x", true),
         ("open.test:80", "GET", "/admin/x", false),
         ("open.test:80", "GET", "//admin/x", false),
         ("open.test:80", "GET", "/x/../admin/x", false),

@@ -54,49 +54,66 @@ const METADATA: [&str; 12] = [
 /// The verdict on the host, and the verdict on the request at its address if the host is allowed.
 pub(crate) fn decide(rules: &Rules, request: &Request) -> (bool, bool) {
     // A host is asked for if a request to it might pass, so a block of some requests says nothing about it.
-    let (mut admitted, _) = host(rules, &request.host, request.port, |allow, method| {
-        allow || method.is_none()
-    });
+    let some = |(_, is_whole, allow): Rank| allow || is_whole;
+    let (mut admitted, _) = host(rules, &request.host, request.port, some);
     if let Some(literal) = literal(&request.host)
         && views(literal).iter().skip(1).any(|inner| {
-            let inner = inner.to_string();
-            let (allowed, tier) = host(rules, &inner, request.port, |allow, method| {
-                allow || method.is_none()
-            });
+            let (allowed, tier) = host(rules, &inner.to_string(), request.port, some);
             !allowed && tier <= 2
         })
     {
         admitted = false;
     }
-    let (allowed, tier) = host(rules, &request.host, request.port, |_, method| {
-        method.is_none_or(|method| method == request.method)
+    let ranked = ranked(rules, &request.host, request.port);
+    let first = ranked
+        .iter()
+        .map(|(rank, _)| *rank)
+        .find(|rank| some(*rank));
+    // Where such rules come into it, a method is what it is in upper case.
+    let by_request = ranked
+        .iter()
+        .any(|(rank, method)| method.is_some() && first.is_none_or(|first| *rank <= first));
+    let odd = by_request && request.method.chars().any(char::is_lowercase);
+    let rule = ranked
+        .iter()
+        .find(|(_, method)| method.is_none_or(|method| method == request.method));
+    let (allowed, tier) = rule.map_or((rules.default_allow, 5), |(((tier, ..), _, allow), _)| {
+        (*allow, *tier)
     });
-    (admitted, admitted && allowed && addr(rules, request, tier))
+    let allowed = admitted && allowed && !odd;
+    (admitted, allowed && addr(rules, request, tier))
 }
+
+/// How specific a rule is, whether it is about all requests, and whether it allows.
+type Rank = ((u32, usize, u32), bool, bool);
 
 /// Most specific wins; of two about the same host the one about some requests, then the block. Tiers as DESIGN
 /// numbers them, 5 the default.
-fn host(
-    rules: &Rules,
-    host: &str,
-    port: u16,
-    counts: impl Fn(bool, Option<&str>) -> bool,
-) -> (bool, u32) {
+fn host(rules: &Rules, host: &str, port: u16, counts: impl Fn(Rank) -> bool) -> (bool, u32) {
+    let ranked = ranked(rules, host, port);
+    let mut ranks = ranked.iter().map(|(rank, _)| *rank);
+    ranks
+        .find(|rank| counts(*rank))
+        .map_or((rules.default_allow, 5), |((tier, ..), _, allow)| {
+            (allow, tier)
+        })
+}
+
+/// The rules that cover a host, each with the only method it is about, in the order in which they count.
+fn ranked(rules: &Rules, host: &str, port: u16) -> Vec<(Rank, Option<&'static str>)> {
     let allow = rules.allow.iter().map(|pattern| (true, pattern, None));
     let block = rules.block.iter().map(|pattern| (false, pattern, None));
     let some = rules.requests.iter();
     let some = some.map(|(allow, pattern, method)| (*allow, pattern, Some(*method)));
-    allow
-        .chain(block)
-        .chain(some)
-        .filter(|(allow, _, method)| counts(*allow, *method))
+    let covering = allow.chain(block).chain(some);
+    let mut ranked: Vec<_> = covering
         .filter_map(|(allow, pattern, method)| {
-            Some((specificity(pattern, host, port)?, method.is_none(), allow))
+            let rank = (specificity(pattern, host, port)?, method.is_none(), allow);
+            Some((rank, method))
         })
-        .min()
-        .map_or((rules.default_allow, 5), |((tier, ..), _, allow)| {
-            (allow, tier)
-        })
+        .collect();
+    ranked.sort_unstable();
+    ranked
 }
 
 /// Smaller is more specific: tier, then how much shorter than anything the suffix is, then port or not.

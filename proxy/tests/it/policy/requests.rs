@@ -170,3 +170,57 @@ async fn a_narrowed_rule_closes_this_machine_to_the_others() {
     assert_eq!((answer.status, answer.reason()), (403, "this-machine"));
     assert_eq!(world.get(&authority, "/open/x").await.status, 200);
 }
+
+/// What servers take for another request than the one that was judged.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_is_another_to_its_server() {
+    let world = world().await;
+    let canary = Canary::http(|_| ok("hello")).await;
+    let authority = format!("canary.test:{}", canary.port());
+    let ask = async |method: &str, path: &str, field: &str| {
+        let request = format!(
+            "{method} http://{authority}{path} HTTP/1.1\r\nHost: {authority}\r\n{field}Connection: close\r\n\r\n"
+        );
+        let answer = world.raw(request).await.unwrap();
+        (answer.status, answer.reason().to_owned())
+    };
+    let overrides = [
+        "X-HTTP-Method-Override: DELETE\r\n",
+        "x-http-method: DELETE\r\n",
+        "X_Method_Override: DELETE\r\n",
+        "X-Original-URL: /shut\r\n",
+        "X-Rewrite-Url: /shut\r\n",
+    ];
+    set(
+        &world,
+        canary.port(),
+        "allow canary.test:PORT\nblock canary.test:PORT DELETE\n",
+    );
+    assert_eq!(ask("delete", "/x", "").await, (403, "odd-method".into()));
+    for field in overrides {
+        assert_eq!(ask("POST", "/x", field).await.0, 200, "{field}");
+    }
+    assert_eq!(ask("GET", "?x=1", "").await.0, 200);
+    let sent = canary.requests();
+    assert!(
+        sent.iter()
+            .all(|head| !head.contains("DELETE") && !head.contains("/shut")),
+        "{sent:?}"
+    );
+    assert!(
+        sent.last().unwrap().starts_with("GET /?x=1 HTTP/1.1\r\n"),
+        "{sent:?}"
+    );
+
+    // Where no rule is about requests they are the server's business.
+    set(&world, canary.port(), "allow canary.test:PORT\n");
+    assert_eq!(ask("delete", "/x", "").await.0, 200);
+    for field in overrides {
+        assert_eq!(ask("POST", "/x", field).await.0, 200, "{field}");
+    }
+    let sent = canary.requests().split_off(overrides.len() + 2);
+    let kept = sent
+        .iter()
+        .filter(|head| head.contains("DELETE") || head.contains("/shut"));
+    assert_eq!(kept.count(), overrides.len());
+}
