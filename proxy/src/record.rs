@@ -2,13 +2,17 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use jiff::Timestamp;
 use policy_lang::Target;
+use tokio::runtime::Handle;
+use tokio::time::sleep;
 
-use crate::audit::{Action, Carriage, Event, Kind, Log, RuleRef, Stage, clean};
+use crate::audit::{
+    Action, Carriage, Event, Flood, GATHERING, Kind, Line, Log, RuleRef, Stage, clean,
+};
 use crate::cause::Cause;
 use crate::gate::{Route, Ruling};
 use crate::metrics::{Counters, Metrics};
@@ -29,6 +33,7 @@ pub(crate) struct Recorder {
     sandbox: String,
     log: Arc<Log>,
     metrics: Metrics,
+    flood: Mutex<Flood>,
     /// The last requests that were refused or failed, newest last.
     troubles: Mutex<VecDeque<Event>>,
 }
@@ -39,6 +44,7 @@ impl Recorder {
             sandbox: clean(sandbox, 128),
             log,
             metrics: Metrics::default(),
+            flood: Mutex::default(),
             troubles: Mutex::default(),
         }
     }
@@ -49,9 +55,13 @@ impl Recorder {
         troubles.iter().cloned().collect()
     }
 
-    fn write(&self, event: Box<Event>) {
+    fn write(self: &Arc<Self>, event: Box<Event>) {
         self.metrics.finished(&event);
-        self.log.write(&event);
+        match self.flood().line(&event, Instant::now()) {
+            Line::Own => self.log.write(&event),
+            Line::First => self.gather(),
+            Line::Shared => {}
+        }
         self.tell_gap();
         if event.reason.is_some() {
             let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,6 +70,31 @@ impl Recorder {
             }
             troubles.push_back(*event);
         }
+    }
+
+    /// Writes the line that many refusals share when its time has come.
+    fn gather(self: &Arc<Self>) {
+        let recorder = Arc::downgrade(self);
+        // Outside a runtime the proxy is at its end, and so is this.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                sleep(GATHERING).await;
+                if let Some(recorder) = recorder.upgrade() {
+                    recorder.tell_gathered();
+                }
+            });
+        }
+    }
+
+    fn tell_gathered(&self) {
+        let gathered = self.flood().take();
+        if let Some(line) = gathered {
+            self.log.write(&line);
+        }
+    }
+
+    fn flood(&self) -> MutexGuard<'_, Flood> {
+        self.flood.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says in the log itself that lines are missing, once it can be written again.
@@ -151,9 +186,16 @@ impl Recorder {
             bytes_down: 0,
             first_byte_ms: None,
             duration_ms: 0,
+            count: 1,
             message: None,
             chain: None,
         }
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.tell_gathered();
     }
 }
 

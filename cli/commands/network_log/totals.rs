@@ -44,7 +44,7 @@ impl Totals {
             let total = totals
                 .entry(key)
                 .or_insert_with(|| Total { count: 0, ..one });
-            total.count += 1;
+            total.count += u64::from(event.count);
             total.last_seen = total.last_seen.max(event.timestamp);
         }
         let mut split = Self::default();

@@ -71,12 +71,25 @@ pub struct Event {
     /// Milliseconds from beginning to end.
     #[serde(default)]
     pub duration_ms: u64,
+    /// How many requests the line stands for. More than one only where more was refused than has a line each; it then
+    /// says what those have in common.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub count: u32,
     /// A sentence for people, where a word is not enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// Ties the line to all before it; set by the log. See [`super::Verifier`].
     #[serde(default, skip_serializing)]
     pub chain: Option<String>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_one(count: &u32) -> bool {
+    *count == 1
 }
 
 /// What a line is about.
@@ -165,6 +178,7 @@ impl fmt::Display for Event {
         }
         match (&self.kind, &self.message) {
             (Kind::Config, Some(message)) => write!(f, " {message}"),
+            _ if self.count > 1 => write!(f, " {} ({} times)", self.action, self.count),
             _ => write!(f, " {}", self.action),
         }
     }

@@ -2,6 +2,7 @@
 
 mod chain;
 mod event;
+mod flood;
 mod log;
 mod read;
 mod text;
@@ -10,6 +11,7 @@ pub use chain::Verifier;
 pub use event::{Action, Carriage, Event, Kind, RuleRef, Stage};
 pub use read::{ReadError, read};
 
+pub(crate) use flood::{Flood, GATHERING, Line};
 pub use log::Trouble;
 pub(crate) use log::{LOG_FULL, Log};
 pub(crate) use text::clean;

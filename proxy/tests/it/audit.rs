@@ -1,5 +1,6 @@
 //! The log, as written by a running proxy.
 
+mod floods;
 mod openings;
 
 use proxy::audit::{Action, Carriage, Kind, Stage};
