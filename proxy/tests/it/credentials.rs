@@ -10,7 +10,6 @@ use crate::language::{CONFIG, world, write};
 use crate::support::client::client_config;
 use crate::support::frames::{END_HEADERS, END_STREAM, HEADERS, Outcome, block, frame, preface};
 use crate::support::h2;
-use crate::support::origin::ok;
 use crate::support::pki::Flaw;
 use crate::support::world::deny;
 use crate::support::{Canary, Reply, World};
@@ -386,92 +385,4 @@ async fn handed_over_and_renewed() {
         assert!(sent.contains(&format!("x-key: {value}\r\n")), "{sent}");
         proxy::admin::credentials(&admin, &pairs(&[("SANDBOX_TEST_KEY", "fourth")])).unwrap();
     }
-}
-
-/// What a command printed is used again until an origin refuses it.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_refused_credential_is_had_anew() {
-    let world = had::impatient().await;
-    let origin = had::origin(&world, |request| match request.contains("x-key: 1\r\n") {
-        true => had::status("401 No"),
-        false => ok("hello"),
-    })
-    .await;
-    let count = world.dir.path().join("count");
-    let policy = format!(
-        "allow canary.test:PORT\ninject canary.test:PORT x-key from command \"echo >> {0}; wc -l < {0}\"\n",
-        count.display()
-    );
-    write(&world, &origin, &policy);
-    world.set(CONFIG);
-    assert_eq!(had::ask_times(&world, &origin, 3).await, [401, 200, 200]);
-    assert!(origin.requests()[2].contains("x-key: 2\r\n"));
-}
-
-/// The refresh token stays on the host, the access token goes to the API only, and a renewed refresh token is kept.
-#[tokio::test(flavor = "multi_thread")]
-async fn oauth_tokens_are_fetched_by_the_proxy() {
-    let (world, api, authority) = world("").await;
-    let config = world.pki.server("token.test", Flaw::None, &[b"http/1.1"]);
-    world.dns.points("token.test", &["127.0.0.1"]);
-    let endpoint = Canary::https(config, |request| match request.contains("refresh_token=refresh%2F1") {
-        true => ok(r#"{"access_token":"access-token-1","expires_in":3600,"refresh_token":"refresh/2"}"#),
-        false => Reply::Send(b"HTTP/1.1 400 No\r\ncontent-length: 0\r\n\r\n".to_vec()),
-    })
-    .await;
-    let file = world.dir.path().join("oauth.json");
-    let grant = format!(
-        r#"{{"token_endpoint":"https://token.test:{}/oauth/token","refresh_token":"refresh/1","client_id":"me","note":"kept"}}"#,
-        endpoint.port()
-    );
-    std::fs::write(&file, grant).unwrap();
-    let inject = format!(
-        "allow canary.test:PORT\ninject canary.test:PORT authorization from oauth \"{}\" as \"Bearer %s\"\n",
-        file.display()
-    );
-    write(&world, &api, &inject);
-    world.set(CONFIG);
-    let request = "GET / HTTP/1.1\r\nHost: HOST\r\n\r\n";
-    // The endpoint is judged like every other host.
-    let (status, reason, body) = ask(&world, &authority, request).await;
-    assert_eq!((status, reason.as_str()), (502, "credential"), "{body}");
-    assert_eq!((api.requests().len(), endpoint.seen().connections), (0, 0));
-
-    write(
-        &world,
-        &api,
-        &format!("{inject}allow token.test:{}\n", endpoint.port()),
-    );
-    world.set(CONFIG);
-    for _ in 0..2 {
-        let (status, _, body) = ask(&world, &authority, request).await;
-        assert_eq!(status, 200, "{body}");
-    }
-    for sent in api.requests() {
-        assert!(
-            sent.contains("authorization: Bearer access-token-1\r\n"),
-            "{sent}"
-        );
-    }
-    let asked = endpoint.requests();
-    assert_eq!(asked.len(), 1, "one exchange for both requests");
-    assert!(
-        asked[0].starts_with("POST /oauth/token HTTP/1.1\r\n")
-            && asked[0].ends_with(
-                "\r\n\r\ngrant_type=refresh_token&refresh_token=refresh%2F1&client_id=me"
-            ),
-        "{}",
-        asked[0]
-    );
-    let kept: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    assert_eq!(
-        (&kept["refresh_token"], &kept["note"]),
-        (&"refresh/2".into(), &"kept".into())
-    );
-    let log = std::fs::read_to_string(world.dir.path().join("network.jsonl")).unwrap();
-    assert!(
-        log.contains("/oauth/token")
-            && !log.contains("access-token-1")
-            && !log.contains("refresh/")
-    );
 }
