@@ -79,6 +79,7 @@ impl Context {
         if finished.is_err() {
             self.tasks.wait().await;
         }
+        self.recorder.tell_gathered();
     }
 
     /// Drops all that is under way, at once.

@@ -86,7 +86,8 @@ impl Recorder {
         }
     }
 
-    fn tell_gathered(&self) {
+    /// Writes that line now, before its time if need be.
+    pub(crate) fn tell_gathered(&self) {
         let gathered = self.flood().take();
         if let Some(line) = gathered {
             self.log.write(&line);
