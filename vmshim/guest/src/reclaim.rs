@@ -3,7 +3,7 @@
 //! What programs free, the kernel reports to the host by itself, two seconds later (virtio 1.2, section 5.5.6.7, "free
 //! page reporting"). What it keeps of files it has read is not free: it would hold that as long as nobody else wants
 //! the memory, and nobody inside knows how short the host is. The host's kernel has most of it cached, too, once for all
-//! sandboxes. So it is let go when the processors have had next to nothing to do for [`QUIET`]: an agent that
+//! sandboxes. So it is let go when the processors have had next to nothing to do for a minute: an agent that
 //! waits for its user, or no agent at all. Programs that run keep their pages; only what is in no process's map goes.
 
 use std::convert::Infallible;
